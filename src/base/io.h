@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Whole reads and writes on descriptors, and small files that are there whole or not at all. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/attr.h"
+
+struct buf;
+struct err;
+
+/* Writes all n bytes, through EINTR and short writes. `what` names the target in the error. */
+int write_all(int fd, const void *bytes, size_t n, const char *what, struct err *err)
+	HULL_MUST_CHECK;
+
+/* Reads until n bytes or the end of the file; returns how many bytes came. */
+ssize_t read_upto(int fd, void *bytes, size_t n, const char *what, struct err *err) HULL_MUST_CHECK;
+
+/*
+ * Appends the regular file `path` below dirfd to *to, at most max bytes (EFBIG beyond). Opens
+ * without blocking and refuses everything that is no regular file (procfs and sysfs files count as
+ * regular).
+ */
+int file_read(int dirfd, const char *path, size_t max, struct buf *to, struct err *err)
+	HULL_MUST_CHECK;
+
+/* Replaces `path` below dirfd by the n bytes given: a reader sees the old file or the whole new
+ * one. Not synced. */
+int file_replace(int dirfd, const char *path, const void *bytes, size_t n, mode_t mode,
+		 struct err *err) HULL_MUST_CHECK;
+
+/* Writes a string to an existing file (procfs, sysfs, cgroupfs) in one write. */
+int file_put(int dirfd, const char *path, const char *text, struct err *err) HULL_MUST_CHECK;

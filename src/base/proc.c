@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/proc.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/io.h"
+
+/* Field 3 and field 22 of /proc/PID/stat; the name in field 2 may hold anything, so count from its
+ * last ')'. */
+static int read_stat(pid_t pid, char *ret_state, uint64_t *ret_start, struct err *err)
+{
+	char path[64];
+	AUTO_BUF struct buf text = BUF_INIT;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	int r = file_read(AT_FDCWD, path, 8192, &text, err);
+	if (r < 0)
+		return r;
+	const char *p = text.data ? strrchr(text.data, ')') : NULL;
+	if (!p ||
+	    sscanf(p,
+		   ") %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %" SCNu64,
+		   ret_state, ret_start) != 2) /* NOLINT(cert-err34-c): the kernel's own number */
+		return err_set(err, ESRCH, "process %d is gone", pid);
+	return 0;
+}
+
+static int read_boot_id(char boot[BOOT_ID_TEXT], struct err *err)
+{
+	AUTO_BUF struct buf text = BUF_INIT;
+
+	int r = file_read(AT_FDCWD, "/proc/sys/kernel/random/boot_id", 256, &text, err);
+	if (r < 0)
+		return r;
+	if (text.len < BOOT_ID_TEXT - 1)
+		return err_set(err, EIO, "the kernel's boot id is cut short");
+	memcpy(boot, text.data, BOOT_ID_TEXT - 1);
+	boot[BOOT_ID_TEXT - 1] = '\0';
+	return 0;
+}
+
+int proc_identify(pid_t pid, struct proc_id *ret, struct err *err)
+{
+	struct proc_id id = {.pid = pid};
+	char state;
+
+	int r = read_stat(pid, &state, &id.start, err);
+	if (r == 0)
+		r = read_boot_id(id.boot, err);
+	if (r == 0)
+		*ret = id;
+	return r;
+}
+
+void proc_id_format(const struct proc_id *id, char text[PROC_ID_TEXT])
+{
+	(void)snprintf(text, PROC_ID_TEXT, "%d %" PRIu64 " %s", id->pid, id->start, id->boot);
+}
+
+int proc_id_parse(const char *text, struct proc_id *ret, struct err *err)
+{
+	struct proc_id id;
+	char end = '\n';
+
+	int n = sscanf(text, "%d %" SCNu64 " %36[0-9a-f-]%c", &id.pid, &id.start, id.boot,
+		       &end); /* NOLINT(cert-err34-c): judged below */
+	if (n < 3 || end != '\n' || id.pid <= 0)
+		return err_set(err, EINVAL, "'%.64s' does not name a process", text);
+	*ret = id;
+	return 0;
+}
+
+int proc_open(const struct proc_id *id, struct err *err)
+{
+	struct proc_id now;
+	struct err gone = ERR_INIT; /* said in our own words */
+
+	AUTO_CLOSE int fd = id->pid > 0 ? (int)syscall(SYS_pidfd_open, id->pid, 0) : -1;
+	if (fd < 0 || proc_identify(id->pid, &now, &gone) < 0 || now.start != id->start ||
+	    strcmp(now.boot, id->boot) != 0)
+		return err_set(err, ESRCH, "process %d is gone", id->pid);
+	return TAKE_FD(fd);
+}
+
+bool proc_alive(const struct proc_id *id)
+{
+	struct err ignored = ERR_INIT; /* gone, for whatever reason */
+	struct proc_id now = {.boot = ""};
+	char state = 'X';
+
+	if (id->pid <= 0 || read_stat(id->pid, &state, &now.start, &ignored) < 0 ||
+	    now.start != id->start || state == 'Z' || state == 'X')
+		return false;
+	return read_boot_id(now.boot, &ignored) == 0 && strcmp(now.boot, id->boot) == 0;
+}
+
+int program_path(const char *name, char **ret, struct err *err)
+{
+	char self[PATH_MAX];
+
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	if (n < 0)
+		return err_sys(err, "read /proc/self/exe");
+	self[n] = '\0';
+	char *slash = strrchr(self, '/');
+	if (slash)
+		*slash = '\0';
+	static const char *const ways[] = {"", "../libexec/hull/"};
+	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+		AUTO_FREE char *path = NULL;
+		if (asprintf(&path, "%s/%s%s", self, ways[i], name) < 0)
+			return err_set(err, ENOMEM, "out of memory");
+		if (access(path, X_OK) == 0) {
+			*ret = TAKE_PTR(path);
+			return 0;
+		}
+	}
+	return err_set(err, ENOENT, "program '%s' is not beside '%s', nor in ../libexec/hull", name,
+		       self);
+}
+
+/* In the child: puts the three streams in place and lets `keep` survive. Only async-signal-safe
+ * calls. */
+static void child_setup(const struct spawn *s)
+{
+	int std[3] = {s->in, s->out, s->err};
+	sigset_t none;
+
+	for (int i = 0; i < 3; i++) {
+		if (std[i] < 0)
+			std[i] = open("/dev/null", O_RDWR | O_CLOEXEC);
+		else if (std[i] < 3) /* out of the way of the others */
+			std[i] = fcntl(std[i], F_DUPFD_CLOEXEC, 3);
+	}
+	for (int i = 0; i < 3; i++) {
+		if (std[i] < 0 || dup2(std[i], i) < 0)
+			_exit(126);
+	}
+	for (size_t i = 0; i < s->n_keep; i++)
+		(void)fcntl(s->keep[i], F_SETFD, 0);
+	if (s->new_session)
+		(void)setsid();
+	for (int sig = 1; sig < NSIG; sig++)
+		(void)sigaction(sig, &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
+	(void)sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/*
+ * vfork semantics: hull's processes may be large (SQLite), and the child only execs. The child
+ * writes why exec failed into the parent's memory.
+ */
+pid_t proc_spawn(const struct spawn *s, struct err *err)
+{
+	volatile int failed = 0;
+	sigset_t all;
+	sigset_t old;
+
+	(void)sigfillset(&all);
+	(void)sigprocmask(SIG_SETMASK, &all, &old);
+	pid_t pid = vfork(); /* NOLINT(clang-analyzer-security.insecureAPI.vfork): the child only
+				sets up descriptors and execs */
+	if (pid == 0) {
+		child_setup(s);
+		/* execvp() takes char *const[]; it does not write to the strings (POSIX, exec
+		 * rationale). */
+		(void)execvp(s->argv[0], (char *const *)(uintptr_t)s->argv);
+		failed = errno;
+		_exit(127);
+	}
+	int code = errno;
+	(void)sigprocmask(SIG_SETMASK, &old, NULL);
+	if (pid < 0)
+		return err_set(err, code, "start '%s': %s", s->argv[0], strerrordesc_np(code));
+	if (failed) {
+		(void)waitpid(pid, NULL, 0);
+		return err_set(err, failed, "start '%s': %s", s->argv[0], strerrordesc_np(failed));
+	}
+	return pid;
+}
+
+int proc_wait(pid_t pid, struct err *err)
+{
+	int status;
+
+	while (waitpid(pid, &status, 0) < 0) {
+		if (errno != EINTR)
+			return err_sys(err, "wait for process %d", pid);
+	}
+	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+struct pump {
+	int fds[3]; /* ours: its input, output, error */
+	const char *input;
+	size_t input_left;
+	struct buf *out;
+	struct buf *complaint;
+};
+
+static void pump_read(int *fd, struct buf *to)
+{
+	char chunk[4096];
+
+	ssize_t n = read(*fd, chunk, sizeof(chunk));
+	if (n > 0 && to)
+		buf_add(to, chunk, (size_t)n);
+	if (n == 0 || (n < 0 && errno != EINTR && errno != EAGAIN))
+		auto_close(fd);
+}
+
+static void pump_write(struct pump *p)
+{
+	ssize_t n = p->input_left ? write(p->fds[0], p->input, p->input_left) : 0;
+
+	if (n > 0) {
+		p->input += n;
+		p->input_left -= (size_t)n;
+	}
+	if (p->input_left == 0 || (n < 0 && errno != EINTR && errno != EAGAIN))
+		auto_close(&p->fds[0]);
+}
+
+static void pump_all(struct pump *p)
+{
+	while (p->fds[0] >= 0 || p->fds[1] >= 0 || p->fds[2] >= 0) {
+		struct pollfd pfd[3] = {{.fd = p->fds[0], .events = POLLOUT},
+					{.fd = p->fds[1], .events = POLLIN},
+					{.fd = p->fds[2], .events = POLLIN}};
+		if (poll(pfd, 3, -1) < 0 && errno != EINTR)
+			return;
+		if (pfd[0].revents)
+			pump_write(p);
+		if (pfd[1].revents)
+			pump_read(&p->fds[1], p->out);
+		if (pfd[2].revents)
+			pump_read(&p->fds[2], p->complaint);
+	}
+}
+
+/* The last line that is not empty, cut in place. */
+static const char *last_line(struct buf *text)
+{
+	while (text->len > 0 && text->data[text->len - 1] == '\n')
+		text->data[--text->len] = '\0';
+	const char *nl = text->len ? strrchr(text->data, '\n') : NULL;
+	return nl ? nl + 1 : text->len ? text->data : "no reason given";
+}
+
+int proc_run(const char *const *argv, const char *input, struct buf *out, struct err *err)
+{
+	int pipes[3][2] = {{-1, -1}, {-1, -1}, {-1, -1}};
+	AUTO_BUF struct buf complaint = BUF_INIT;
+	pid_t pid = -1;
+	int r = 0;
+
+	for (int i = 0; i < 3 && r == 0; i++) {
+		if (pipe2(pipes[i], O_CLOEXEC) < 0)
+			r = err_sys(err, "create pipe");
+	}
+	if (r == 0) {
+		pid = proc_spawn(&(struct spawn){.argv = argv,
+						 .in = pipes[0][0],
+						 .out = pipes[1][1],
+						 .err = pipes[2][1]},
+				 err);
+		r = pid < 0 ? pid : 0;
+	}
+	auto_close(&pipes[0][0]);
+	auto_close(&pipes[1][1]);
+	auto_close(&pipes[2][1]);
+	struct pump p = {{pipes[0][1], pipes[1][0], pipes[2][0]},
+			 input ? input : "",
+			 input ? strlen(input) : 0,
+			 out,
+			 &complaint};
+	if (r == 0) {
+		struct sigaction old;
+		(void)sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, &old);
+		pump_all(&p);
+		(void)sigaction(SIGPIPE, &old, NULL);
+		r = proc_wait(pid, err);
+	}
+	for (int i = 0; i < 3; i++)
+		auto_close(&p.fds[i]);
+	if (r > 0)
+		return err_set(err, EIO, "%s: %s (exit status %d)", argv[0], last_line(&complaint),
+			       r);
+	return r < 0 ? r : (out ? buf_check(out, err) : 0);
+}
