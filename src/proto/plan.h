@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The plan: a workload after every decision was taken. Plain structs, resolved numbers, a compiled
+ * seccomp program; nothing in it is parsed again. The engine makes it, `container/` carries it out,
+ * on the host or inside a machine. All members are owned by the plan: release with plan_done().
+ * Zero means "not asked for" everywhere.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/str.h"
+#include "proto/record.h"
+
+struct plan_rlimit {
+	uint32_t resource; /* RLIMIT_* */
+	uint64_t soft, hard;
+};
+
+/* One process to start: the workload's first, or one by exec. */
+struct plan_process {
+	struct strv
+		args; /* at least one; args[0] is looked up in env's PATH when it holds no slash */
+	struct strv env;
+	char *cwd; /* absolute; made when missing; NULL: / */
+	char *user; /* "name|uid[:name|gid]", looked up in the workload's own passwd and group;
+		       NULL: 0:0 */
+	struct strv groups; /* further groups, by name or number */
+	bool has_umask;
+	uint32_t umask;
+	bool tty;
+	uint32_t rows, cols; /* first size of the terminal */
+	bool no_new_privs;
+	uint64_t cap_bounding, cap_effective, cap_permitted, cap_inheritable,
+		cap_ambient; /* bit n: capability n */
+	struct list rlimits; /* struct plan_rlimit */
+	bool has_oom_score_adj;
+	uint32_t oom_score_adj; /* as int32_t */
+	struct bytes seccomp; /* struct sock_filter[], loaded last; empty: none */
+	uint32_t seccomp_flags; /* SECCOMP_FILTER_FLAG_* */
+	char *builtin; /* instead of execve: "archive-out" (tar of args[0] to stdout), "archive-in"
+			  (tar from stdin below args[0]) */
+};
+
+struct plan_mount {
+	char *source; /* bind: a host path (machine: rewritten to the path under its share); else
+			 the source's name */
+	char *target; /* absolute, inside the workload; made when missing */
+	char *type; /* file system type; NULL or "bind": a bind mount */
+	uint64_t flags; /* MS_* of mount(2), MS_REC for rbind; without propagation flags */
+	uint64_t propagation; /* MS_PRIVATE, MS_SHARED, MS_SLAVE (with MS_REC), 0: private */
+	char *data; /* file system options, comma-separated */
+	bool copy_up; /* tmpfs: starts with what the image has at target */
+	bool make_source; /* bind: make the missing host folder (docker's -v) */
+};
+
+/* A small file put over a path of the workload (hosts, resolv.conf, hostname): lives on a private
+ * tmpfs. */
+struct plan_file {
+	char *path;
+	uint32_t mode;
+	struct bytes content;
+};
+
+/* A device node in the workload's /dev, with what its cgroup may do. */
+struct plan_device {
+	char *path; /* in the workload; NULL: a rule without a node */
+	uint32_t type; /* 'c', 'b'; 'a' for all (a rule only) */
+	uint32_t major, minor; /* UINT32_MAX: any (a rule only) */
+	uint32_t mode, uid, gid;
+	bool deny;
+	char *access; /* of "rwm" */
+};
+
+struct plan_root {
+	struct strv layers; /* EROFS files, lowest first (host paths; machine: replaced inside by
+			       its partitions) */
+	struct strv lower; /* folders to be overlaid, lowest first: the mounted layers, filled in by
+			      who mounts them */
+	char *path; /* a ready root folder instead of layers */
+	char *upper, *work; /* overlay's writable folders; NULL: a private tmpfs */
+	bool readonly;
+	bool is_volatile; /* upper is thrown away: never synced */
+	uint64_t size_max; /* of the writable part in bytes */
+};
+
+struct plan_join {
+	uint32_t type; /* CLONE_NEW* */
+	char *path; /* /proc/PID/ns/… or a bind of it */
+};
+
+/* Numbers for cgroups. has_* tells an asked-for 0 or -1 from silence. */
+struct plan_limits {
+	uint64_t memory, memory_swap /* memory + swap; UINT64_MAX: no limit */,
+		memory_reservation; /* bytes */
+	uint64_t cpu_quota_us, cpu_period_us;
+	uint64_t cpu_shares; /* v1's scale, 2 to 262144 */
+	char *cpuset_cpus, *cpuset_mems;
+	uint64_t pids; /* UINT64_MAX: no limit */
+	uint64_t blkio_weight;
+	struct list devices; /* struct plan_device: rules and nodes, in order */
+};
+
+/* The workload's own view of its network interface (set up inside by the agent; on the host by
+ * network/). */
+struct plan_net {
+	uint32_t kind; /* enum plan_net_kind */
+	char *address; /* "10.214.0.2/16" */
+	char *gateway; /* "10.214.0.1" */
+	char *mac; /* "02:…" */
+	uint32_t mtu;
+};
+
+enum plan_net_kind { NET_NONE, NET_HOST, NET_BRIDGE, NET_JOIN };
+
+/* Only for isolation by machine; the agent's copy of the plan has it empty. */
+struct plan_machine {
+	char *kernel; /* vmlinuz or vmlinux on the host */
+	char *initramfs; /* host path */
+	char *modules; /* EROFS of the kernel's /lib/modules; NULL: none */
+	char *kernel_args; /* the user's, appended */
+	uint64_t memory; /* bytes of guest memory: the workload's limit and the kernel's own need */
+	uint32_t cpus;
+	char *disk; /* the writable ext4 image on the host */
+	char *tap; /* name of the host interface; NULL: no network */
+	uint32_t accel; /* enum plan_accel, from the probe */
+};
+
+enum plan_accel { ACCEL_TCG, ACCEL_KVM };
+
+struct plan {
+	char *id; /* 64 hex digits (or a caller's name under OCI) */
+	char *hostname, *domainname;
+	struct plan_process process;
+	struct plan_root root;
+	struct list mounts; /* struct plan_mount, in order, after the defaults */
+	struct list files; /* struct plan_file */
+	struct strv masked, read_only; /* paths of the workload */
+	struct strv sysctl; /* "key=value", dotted */
+	uint64_t namespaces; /* CLONE_NEW* to make */
+	struct list joins; /* struct plan_join */
+	struct plan_limits limits;
+	char *cgroup; /* below each hierarchy's own root: "hull/ID/workload" */
+	bool init; /* a reaper of hull's is PID 1 */
+	bool privileged; /* no masks, all devices, cgroups writable */
+	struct plan_net net;
+	struct plan_machine machine;
+	uint64_t shm_size; /* bytes of /dev/shm; 0: 64 MiB */
+};
+
+/* Table forms, for record_encode() and record_decode(). */
+extern const struct record plan_record;
+extern const struct record plan_process_record;
+extern const struct record plan_limits_record;
+extern const struct record plan_mount_record;
+extern const struct record plan_file_record;
+extern const struct record plan_device_record;
+extern const struct record plan_rlimit_record;
+extern const struct record plan_join_record;
