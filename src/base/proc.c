@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/proc.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -18,6 +18,22 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/io.h"
+
+/* A decimal number at *text that is followed by `end`, which is skipped. */
+static bool number(const char **text, char end, uint64_t *ret)
+{
+	char *stop;
+
+	if (!isdigit((unsigned char)**text))
+		return false;
+	errno = 0;
+	unsigned long long v = strtoull(*text, &stop, 10);
+	if (errno != 0 || *stop != end)
+		return false;
+	*text = stop + 1;
+	*ret = v;
+	return true;
+}
 
 /* Field 3 and field 22 of /proc/PID/stat; the name in field 2 may hold anything, so count from its
  * last ')'. */
@@ -31,11 +47,16 @@ static int read_stat(pid_t pid, char *ret_state, uint64_t *ret_start, struct err
 	if (r < 0)
 		return r;
 	const char *p = text.data ? strrchr(text.data, ')') : NULL;
-	if (!p ||
-	    sscanf(p,
-		   ") %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %" SCNu64,
-		   ret_state, ret_start) != 2) /* NOLINT(cert-err34-c): the kernel's own number */
+	char state = '\0';
+	if (p && p[1] == ' ')
+		state = p[2];
+	for (int field = 2; p && field < 22; field++) {
+		p = strchr(p, ' ');
+		p = p ? p + 1 : NULL;
+	}
+	if (!p || !number(&p, ' ', ret_start))
 		return err_set(err, ESRCH, "process %d is gone", pid);
+	*ret_state = state;
 	return 0;
 }
 
@@ -73,20 +94,23 @@ void proc_id_format(const struct proc_id *id, char text[PROC_ID_TEXT])
 
 int proc_id_parse(const char *text, struct proc_id *ret, struct err *err)
 {
-	struct proc_id id;
-	char end = '\n';
+	struct proc_id id = {0};
+	const char *p = text;
+	uint64_t pid = 0;
 
-	int n = sscanf(text, "%d %" SCNu64 " %36[0-9a-f-]%c", &id.pid, &id.start, id.boot,
-		       &end); /* NOLINT(cert-err34-c): judged below */
-	if (n < 3 || end != '\n' || id.pid <= 0)
+	bool ok = number(&p, ' ', &pid) && pid > 0 && pid <= INT_MAX && number(&p, ' ', &id.start);
+	size_t n = ok ? strspn(p, "0123456789abcdef-") : 0;
+	if (n != BOOT_ID_TEXT - 1 || (p[n] != '\0' && strcmp(p + n, "\n") != 0))
 		return err_set(err, EINVAL, "'%.64s' does not name a process", text);
+	id.pid = (pid_t)pid;
+	memcpy(id.boot, p, n);
 	*ret = id;
 	return 0;
 }
 
 int proc_open(const struct proc_id *id, struct err *err)
 {
-	struct proc_id now;
+	struct proc_id now = {0};
 	struct err gone = ERR_INIT; /* said in our own words */
 
 	AUTO_CLOSE int fd = id->pid > 0 ? (int)syscall(SYS_pidfd_open, id->pid, 0) : -1;
@@ -160,6 +184,17 @@ static void child_setup(const struct spawn *s)
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/* execvp() takes char *const[] but does not write to the strings (POSIX, exec rationale). */
+static char *const *exec_args(const char *const *argv)
+{
+	union {
+		const char *const *in;
+		char *const *out;
+	} args = {.in = argv};
+
+	return args.out;
+}
+
 /*
  * vfork semantics: hull's processes may be large (SQLite), and the child only execs. The child
  * writes why exec failed into the parent's memory.
@@ -175,10 +210,9 @@ pid_t proc_spawn(const struct spawn *s, struct err *err)
 	pid_t pid = vfork(); /* NOLINT(clang-analyzer-security.insecureAPI.vfork): the child only
 				sets up descriptors and execs */
 	if (pid == 0) {
-		child_setup(s);
-		/* execvp() takes char *const[]; it does not write to the strings (POSIX, exec
-		 * rationale). */
-		(void)execvp(s->argv[0], (char *const *)(uintptr_t)s->argv);
+		child_setup(s); /* NOLINT(clang-analyzer-unix.Vfork): plain system calls on the
+				   child's own descriptors and signals */
+		(void)execvp(s->argv[0], exec_args(s->argv));
 		failed = errno;
 		_exit(127);
 	}

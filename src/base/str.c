@@ -6,7 +6,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/err.h"
 
@@ -65,26 +64,30 @@ static bool scale(uint64_t whole, uint32_t nano, uint64_t unit, uint64_t *ret)
 	return true;
 }
 
-int parse_size(const char *text, const char *what, uint64_t *ret, struct err *err)
+/* Skips a unit of bytes (k, KB, MiB …) at *p; its size, 1 when there is none. */
+static uint64_t size_unit(const char **p)
 {
 	static const char units[] = "bkmgt";
+
+	const char *u = **p ? strchr(units, tolower((unsigned char)**p)) : NULL;
+	if (!u)
+		return 1;
+	(*p)++;
+	if (u > units && tolower((unsigned char)**p) == 'i')
+		(*p)++;
+	if (u > units && tolower((unsigned char)**p) == 'b')
+		(*p)++;
+	return UINT64_C(1) << (10 * (u - units));
+}
+
+int parse_size(const char *text, const char *what, uint64_t *ret, struct err *err)
+{
 	uint64_t whole;
 	uint32_t nano;
-	uint64_t unit = 1;
 
 	const char *p = decimal(text, &whole, &nano);
-	if (!p)
-		return err_set(err, EINVAL, "%s: '%s' is not a size (512m, 2g, …)", what, text);
-	const char *u = *p ? strchr(units, tolower((unsigned char)*p)) : NULL;
-	if (u && *u) {
-		unit = UINT64_C(1) << (10 * (u - units));
-		p++;
-		if (unit > 1 && tolower((unsigned char)*p) == 'i')
-			p++;
-		if (unit > 1 && tolower((unsigned char)*p) == 'b')
-			p++;
-	}
-	if (*p != '\0' || !scale(whole, nano, unit, ret))
+	uint64_t unit = p ? size_unit(&p) : 0;
+	if (!p || *p != '\0' || !scale(whole, nano, unit, ret))
 		return err_set(err, EINVAL, "%s: '%s' is not a size (512m, 2g, …)", what, text);
 	return 0;
 }
@@ -120,14 +123,14 @@ int parse_duration_ms(const char *text, const char *what, uint64_t *ret, struct 
 	const char *p = text;
 
 	do {
-		uint64_t whole;
-		uint64_t part_us;
-		uint32_t nano;
+		uint64_t whole = 0;
+		uint64_t part_us = 0;
+		uint64_t unit = 0;
+		uint32_t nano = 0;
+		bool first = p == text;
 		p = decimal(p, &whole, &nano);
-		if (!p)
-			return err_set(err, EINVAL, "%s: '%s' is not a duration (30s, 1m30s, …)",
-				       what, text);
-		uint64_t unit = *p || total_us ? duration_unit(&p) : 1000000;
+		if (p)
+			unit = *p || !first ? duration_unit(&p) : 1000000;
 		if (unit == 0 || !scale(whole, nano, unit, &part_us) ||
 		    __builtin_add_overflow(total_us, part_us, &total_us))
 			return err_set(err, EINVAL, "%s: '%s' is not a duration (30s, 1m30s, …)",

@@ -11,9 +11,9 @@
 
 enum { DEPTH_MAX = 6, ITEMS_MAX = 65536 };
 
-static void *at(const void *obj, const struct field *f)
+static void *at(void *obj, const struct field *f)
 {
-	return (char *)(uintptr_t)obj + f->offset;
+	return (char *)obj + f->offset;
 }
 
 /* --- writing --- */
@@ -124,7 +124,7 @@ static void put_field(struct buf *to, const struct field *f, const void *p)
 void record_encode(const struct record *type, const void *obj, struct buf *to)
 {
 	for (size_t i = 0; i < type->n_fields; i++)
-		put_field(to, &type->fields[i], at(obj, &type->fields[i]));
+		put_field(to, &type->fields[i], (const char *)obj + type->fields[i].offset);
 }
 
 /* --- reading --- */
