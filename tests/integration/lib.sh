@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=sh
 # TAP for shell tests: check NAME COMMAND...; done_testing at the end.
 n=0 bad=0
 check() {

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+# The front door. Meson does the work; each door first installs the Debian packages it lacks (tools/packages), showing them.
+B       ?= build
+PREFIX  ?= /usr/local
+MINUTES ?= 15
+CMD     ?= sh -c 'uname -r; cat /sys/fs/cgroup/cgroup.controllers; ls -l /dev/kvm'
+MESON   ?= meson
+NEED     = @tools/install-packages
+SAN      = -Dwerror=true -Db_lundef=false
+
+.PHONY: all check check-long bench demo lab install test asan tsan fuzz lint fmt help clean
+all:                           ## build everything into build/
+	$(NEED) build
+	@test -f $(B)/build.ninja || $(MESON) setup $(B) $(SETUP) >$(B).log || { cat $(B).log; exit 1; }
+	@rm -f $(B).log
+	@ninja -C $(B) --quiet
+check:                         ## everything that must hold before a change lands (under 25 minutes)
+	$(NEED) build run check lab
+	@tools/check
+check-long:                    ## fuzzers, TSan, soak, kill sweeps, sharing MINUTES=15
+	$(NEED) build run check lab
+	@tools/check-long $(MINUTES)
+bench: all                     ## figures beside those of others, as ratios
+	$(NEED) build run bench
+	@bench/run
+demo: all                      ## one image, both isolations, from nothing
+	$(NEED) build run demo
+	@tools/demo
+lab:                           ## CMD='…' in an emulated host with real KVM and cgroup v2
+	$(NEED) build run lab
+	@tools/lab run $(CMD)
+install: all                   ## programs, man pages, completions below PREFIX=/usr/local (and DESTDIR)
+	@$(MESON) configure $(B) --prefix $(PREFIX)
+	@$(MESON) install -C $(B) --quiet
+test: all                      ## the quick tests alone: tree, unit, integration
+	@$(MESON) test -C $(B) --print-errorlogs; s=$$?; tools/test-summary $(B); exit $$s
+asan:                          ## unit tests under the address and undefined-behaviour sanitizers
+	$(NEED) build check
+	@tools/variant asan $(SAN) -Db_sanitize=address,undefined
+tsan:                          ## unit tests under the thread sanitizer
+	$(NEED) build check
+	@tools/variant tsan $(SAN) -Db_sanitize=thread
+fuzz:                          ## run every fuzzer, sharing MINUTES=15
+	$(NEED) build check
+	@tools/fuzz run $$(($(MINUTES) * 60))
+lint:                          ## clang-tidy and gcc -fanalyzer over the tree
+	$(NEED) build check
+	@tools/lint
+fmt:                           ## reformat every source
+	$(NEED) check
+	@git ls-files '*.[ch]' | xargs clang-format -i
+help:                          ## this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
+clean:                         ## remove what was built (the lab in .lab/ stays)
+	@rm -rf build build-* fuzz-*.log
