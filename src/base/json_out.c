@@ -10,22 +10,27 @@
 #include "base/json.h"
 #include "base/str.h"
 
-/* How many bytes of s are one character in UTF-8 (RFC 3629), 0 when they are none. */
+/* How many bytes of s are one character in UTF-8 (RFC 3629 §4), 0 when they are none. */
 static size_t utf8_len(const unsigned char *s)
 {
-	unsigned lead = s[0];
-	size_t n = lead < 0x80 ? 1 : lead < 0xc2 ? 0 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+	static const struct {
+		unsigned char lead_max, second_min, second_max;
+		size_t n;
+	} forms[] = {{0x7f, 0, 0, 1},       {0xc1, 1, 0, 0},       {0xdf, 0x80, 0xbf, 2},
+		     {0xe0, 0xa0, 0xbf, 3}, {0xec, 0x80, 0xbf, 3}, {0xed, 0x80, 0x9f, 3},
+		     {0xef, 0x80, 0xbf, 3}, {0xf0, 0x90, 0xbf, 4}, {0xf3, 0x80, 0xbf, 4},
+		     {0xf4, 0x80, 0x8f, 4}, {0xff, 1, 0, 0}};
+	size_t f = 0;
 
-	if (n == 0 || lead > 0xf4)
+	while (s[0] > forms[f].lead_max)
+		f++;
+	if (forms[f].n > 1 && (s[1] < forms[f].second_min || s[1] > forms[f].second_max))
 		return 0;
-	for (size_t i = 1; i < n; i++) {
+	for (size_t i = 2; i < forms[f].n; i++) {
 		if ((s[i] & 0xc0) != 0x80)
 			return 0;
 	}
-	if ((lead == 0xe0 && s[1] < 0xa0) || (lead == 0xed && s[1] > 0x9f) ||
-	    (lead == 0xf0 && s[1] < 0x90) || (lead == 0xf4 && s[1] > 0x8f))
-		return 0;
-	return n;
+	return forms[f].n;
 }
 
 static void quote(struct buf *to, const char *s)

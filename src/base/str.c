@@ -164,7 +164,7 @@ const char *signal_name(int sig)
 int parse_signal(const char *text, int *ret, struct err *err)
 {
 	struct err ignored = ERR_INIT; /* not a number: then it may be a name */
-	int64_t n;
+	int64_t n = 0;
 
 	if (parse_int(text, 1, RT_LAST, "signal", &n, &ignored) == 0) {
 		*ret = (int)n;
