@@ -10,36 +10,14 @@
 #include "base/json.h"
 #include "base/str.h"
 
-/* How many bytes of s are one character in UTF-8 (RFC 3629 §4), 0 when they are none. */
-static size_t utf8_len(const unsigned char *s)
-{
-	static const struct {
-		unsigned char lead_max, second_min, second_max;
-		size_t n;
-	} forms[] = {{0x7f, 0, 0, 1},       {0xc1, 1, 0, 0},       {0xdf, 0x80, 0xbf, 2},
-		     {0xe0, 0xa0, 0xbf, 3}, {0xec, 0x80, 0xbf, 3}, {0xed, 0x80, 0x9f, 3},
-		     {0xef, 0x80, 0xbf, 3}, {0xf0, 0x90, 0xbf, 4}, {0xf3, 0x80, 0xbf, 4},
-		     {0xf4, 0x80, 0x8f, 4}, {0xff, 1, 0, 0}};
-	size_t f = 0;
-
-	while (s[0] > forms[f].lead_max)
-		f++;
-	if (forms[f].n > 1 && (s[1] < forms[f].second_min || s[1] > forms[f].second_max))
-		return 0;
-	for (size_t i = 2; i < forms[f].n; i++) {
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-	}
-	return forms[f].n;
-}
-
 static void quote(struct buf *to, const char *s)
 {
 	const unsigned char *p = (const unsigned char *)s;
+	size_t left = strlen(s);
 
 	buf_str(to, "\"");
 	while (*p) {
-		size_t n = utf8_len(p);
+		size_t n = utf8_len(p, left);
 		if (n == 0) {
 			buf_str(to, "\xef\xbf\xbd");
 			n = 1;
@@ -53,6 +31,7 @@ static void quote(struct buf *to, const char *s)
 			buf_add(to, p, n);
 		}
 		p += n;
+		left -= n;
 	}
 	buf_str(to, "\"");
 }

@@ -202,6 +202,30 @@ bool str_prefix(const char *s, const char *prefix, const char **ret)
 	return true;
 }
 
+size_t utf8_len(const unsigned char *s, size_t n)
+{
+	static const struct {
+		unsigned char lead_max, second_min, second_max;
+		size_t len;
+	} forms[] = {{0x7f, 0, 0, 1},       {0xc1, 1, 0, 0},       {0xdf, 0x80, 0xbf, 2},
+		     {0xe0, 0xa0, 0xbf, 3}, {0xec, 0x80, 0xbf, 3}, {0xed, 0x80, 0x9f, 3},
+		     {0xef, 0x80, 0xbf, 3}, {0xf0, 0x90, 0xbf, 4}, {0xf3, 0x80, 0xbf, 4},
+		     {0xf4, 0x80, 0x8f, 4}, {0xff, 1, 0, 0}};
+	size_t f = 0;
+
+	while (s[0] > forms[f].lead_max)
+		f++;
+	if (forms[f].len > n)
+		return 0;
+	if (forms[f].len > 1 && (s[1] < forms[f].second_min || s[1] > forms[f].second_max))
+		return 0;
+	for (size_t i = 2; i < forms[f].len; i++) {
+		if ((s[i] & 0xc0) != 0x80)
+			return 0;
+	}
+	return forms[f].len;
+}
+
 bool str_in(const char *s, const char *const *list)
 {
 	for (; *list; list++) {

@@ -40,6 +40,10 @@ const char *signal_name(int sig);
 /* Whether s begins with prefix; on true and with ret, *ret is what follows. */
 bool str_prefix(const char *s, const char *prefix, const char **ret);
 
+/* How many of the n bytes at s are one character in UTF-8 (RFC 3629 section 4), 0 when they are
+ * none. n is at least 1. */
+size_t utf8_len(const unsigned char *s, size_t n);
+
 /* Whether s is one of the NULL-terminated list. */
 bool str_in(const char *s, const char *const *list);
 

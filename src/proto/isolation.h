@@ -67,15 +67,16 @@ extern const struct record isolation_top_record;
 extern const struct record process_info_record;
 
 /*
- * The answer to one request, called exactly once, perhaps before the request returns. failure is
+ * The answer to one request, called exactly once, perhaps before the request returns;
+ * replies still outstanding at delete are dropped. failure is
  * NULL on success; answer is what the request documents, borrowed for the call.
  */
 typedef void isolation_reply(void *ctx, const struct err *failure, const void *answer);
 
 /* What happens to a workload, told from the loop (or from within start and exec). */
 struct isolation_events {
-	/* A process ended; for process 0 nothing of the workload runs any more. Not told for a
-	 * process that never started. */
+	/* A process ended; for process 0 nothing of the workload runs any more. All that it wrote
+	 * is in its streams by then. Not told for a process that never started. */
 	void (*exited)(void *ctx, const struct process_exit *end);
 	/* A line of the isolation's own (guest kernel messages), without its newline. */
 	void (*message)(void *ctx, const char *line);
