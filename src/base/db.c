@@ -25,7 +25,7 @@ struct rows {
 	sqlite3_stmt *stmt;
 };
 
-static int db_fail(struct db *db, struct err *err)
+static int db_say(struct db *db, struct err *err)
 {
 	const char *path = db->path;
 	int code = sqlite3_extended_errcode(db->handle);
@@ -61,6 +61,15 @@ static int db_fail(struct db *db, struct err *err)
 	default:
 		return err_set(err, EIO, "database '%s': %s", path, sqlite3_errmsg(db->handle));
 	}
+}
+
+/* Records the failure of the last call on db. */
+static int db_fail(struct db *db, struct err *err)
+{
+	int r = db_say(db, err);
+
+	assert(r < 0);
+	return r;
 }
 
 /*

@@ -7,6 +7,11 @@
 #include <stdio.h>
 #include <string.h>
 
+/* The functions themselves, not what err.h makes of them for the analyzer. */
+#undef err_set
+#undef err_sys
+#undef err_wrap
+
 /* Both cut what does not fit and return the new length of msg. */
 static size_t format(char *msg, const char *fmt, va_list ap) HULL_PRINTF(2, 0);
 

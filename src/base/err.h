@@ -35,3 +35,16 @@ int err_sys(struct err *err, const char *fmt, ...) HULL_PRINTF(2, 3) HULL_NONNUL
 
 /* Puts "<context>: " before the message of a recorded failure; returns -code. */
 int err_wrap(struct err *err, const char *fmt, ...) HULL_PRINTF(2, 3) HULL_NONNULL(1);
+
+#ifdef __clang_analyzer__ /* which sees one file at a time: that a failure's answer is negative */
+#	define ERR_NEGATIVE(call)                                                                 \
+		({                                                                                 \
+			int failure_ = call;                                                       \
+			if (failure_ >= 0)                                                         \
+				__builtin_unreachable();                                           \
+			failure_;                                                                  \
+		})
+#	define err_set(...)  ERR_NEGATIVE((err_set)(__VA_ARGS__))
+#	define err_sys(...)  ERR_NEGATIVE((err_sys)(__VA_ARGS__))
+#	define err_wrap(...) ERR_NEGATIVE((err_wrap)(__VA_ARGS__))
+#endif
