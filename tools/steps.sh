@@ -36,6 +36,6 @@ built() {
 tested() {
 	local dir=$1
 	shift
-	rm -f "$dir/meson-logs/testlog.json"
+	rm -f "$dir"/meson-logs/testlog*.json
 	meson test -C "$dir" --print-errorlogs --no-stdsplit "$@" | grep -v '^\(ninja: \|\[[0-9]*/[0-9]*\] \|Full log\|$\)'
 }
