@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A small world for network tests: the test process becomes the host, in a network namespace of its
+ * own, and makes further namespaces for workloads and for the outside. */
+#pragma once
+
+#include "../test.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "network/netlink.h"
+#include "network/network.h"
+
+/* Leaves for a fresh network namespace with lo up; false when not allowed to. */
+static inline bool lab_enter(void)
+{
+	AUTO(auto_netlink_close) struct netlink *nl = NULL;
+	struct err err = ERR_INIT;
+
+	if (unshare(CLONE_NEWNET) < 0 || netlink_open(NETLINK_ROUTE, &nl, &err) < 0)
+		return false;
+	return link_up(nl, 1, 0, 0, &err) == 0;
+}
+
+/* A further namespace, lo down; the caller closes. */
+static inline int lab_netns(void)
+{
+	AUTO_CLOSE int home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+
+	if (unshare(CLONE_NEWNET) < 0)
+		return -1;
+	int fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	return setns(home, CLONE_NEWNET) == 0 ? fd : -1;
+}
+
+/* Runs fn(arg) in a child inside a namespace (-1: here); returns its answer, at most 255. */
+static inline int lab_in(int netns, int (*fn)(const void *), const void *arg)
+{
+	int status;
+
+	(void)fflush(stdout);
+	pid_t pid = fork();
+	if (pid == 0) {
+		(void)alarm(20);
+		if (netns >= 0 && setns(netns, CLONE_NEWNET) < 0)
+			_exit(200);
+		_exit(fn(arg));
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) < 0 || !WIFEXITED(status))
+		return 201;
+	return WEXITSTATUS(status);
+}
+
+struct lab_peer {
+	uint32_t address; /* host order */
+	uint16_t port;
+	bool udp;
+};
+
+static inline struct sockaddr_in lab_sockaddr(uint32_t address, uint16_t port)
+{
+	return (struct sockaddr_in){.sin_family = AF_INET,
+				    .sin_port = htons(port),
+				    .sin_addr.s_addr = htonl(address)};
+}
+
+/*
+ * Asks a lab_server(): 0 when it answered with the asker's address as it saw it, written to nobody;
+ * 1 no connection, 2 no answer, 3 answered but not by a lab_server.
+ */
+static inline int lab_ask(const void *arg)
+{
+	const struct lab_peer *to = arg;
+	struct sockaddr_in sin = lab_sockaddr(to->address, to->port);
+	struct timeval limit = {.tv_sec = 2};
+	char reply[16] = "";
+
+	AUTO_CLOSE int fd = socket(AF_INET, (to->udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, 0);
+	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+	if (connect(fd, (const struct sockaddr *)&sin, sizeof(sin)) < 0)
+		return 1;
+	if (send(fd, "hello", 5, MSG_NOSIGNAL) != 5 || recv(fd, reply, sizeof(reply), 0) < 5)
+		return 2;
+	return memcmp(reply, "HELLO", 5) == 0 ? 0 : 3;
+}
+
+/* Answers one connection (or datagram) after the other with HELLO, for ever. */
+static inline int lab_serve(const void *arg)
+{
+	const struct lab_peer *at = arg;
+	struct sockaddr_in sin = lab_sockaddr(at->address, at->port);
+	int on = 1;
+
+	int fd = socket(AF_INET, (at->udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, 0);
+	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (bind(fd, (const struct sockaddr *)&sin, sizeof(sin)) < 0 ||
+	    (!at->udp && listen(fd, 8) < 0))
+		return 1;
+	for (;;) {
+		char text[16];
+		struct sockaddr_storage from;
+		socklen_t from_len = sizeof(from);
+		if (at->udp) {
+			if (recvfrom(fd, text, sizeof(text), 0, (struct sockaddr *)&from,
+				     &from_len) > 0)
+				(void)sendto(fd, "HELLO", 5, 0, (struct sockaddr *)&from, from_len);
+			continue;
+		}
+		AUTO_CLOSE int c = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+		if (c >= 0 && recv(c, text, sizeof(text), 0) > 0)
+			(void)send(c, "HELLO", 5, MSG_NOSIGNAL);
+	}
+}
+
+/* Starts lab_serve() in a namespace and waits until it can be asked there; returns its pid, for
+ * lab_stop(). */
+static inline pid_t lab_server(int netns, const struct lab_peer *at)
+{
+	struct lab_peer local = *at;
+
+	(void)fflush(stdout);
+	pid_t pid = fork();
+	if (pid == 0) {
+		(void)alarm(60);
+		if (netns >= 0 && setns(netns, CLONE_NEWNET) < 0)
+			_exit(200);
+		_exit(lab_serve(at));
+	}
+	if (!local.address)
+		local.address = INADDR_LOOPBACK;
+	for (int i = 0; i < 100 && lab_in(netns, lab_ask, &local) != 0; i++)
+		(void)usleep(10000);
+	return pid;
+}
+
+static inline void lab_stop(pid_t pid)
+{
+	if (pid > 0) {
+		(void)kill(pid, SIGKILL);
+		(void)waitpid(pid, NULL, 0);
+	}
+}
