@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/path.h"
+#include "base/proc.h"
+#include "base/str.h"
+#include "machine/kernel_make.h"
+
+#define CLOUD_PACKAGE "linux-image-cloud-amd64"
+
+enum { OPTIONS_MAX = 8, OPTION_LEN = 4096 };
+
+/* apt options that keep its state inside `dir`; none while the host's own lists serve. */
+struct apt {
+	char options[OPTIONS_MAX][OPTION_LEN];
+	size_t n;
+};
+
+static int apt_run(const struct apt *apt, const char *const *words, struct buf *out,
+		   struct err *err)
+{
+	const char *argv[OPTIONS_MAX * 2 + 12];
+	size_t n = 0;
+
+	argv[n++] = words[0];
+	for (size_t i = 0; i < apt->n; i++) {
+		argv[n++] = "-o";
+		argv[n++] = apt->options[i];
+	}
+	for (size_t i = 1; words[i]; i++)
+		argv[n++] = words[i];
+	argv[n] = NULL;
+	return proc_run(argv, NULL, out, err);
+}
+
+static int apt_option(struct apt *apt, const char *key, const char *dir, const char *sub,
+		      struct err *err)
+{
+	int n = snprintf(apt->options[apt->n], OPTION_LEN, "%s=%s/%s", key, dir, sub);
+	if (n < 0 || n >= OPTION_LEN)
+		return err_set(err, ENAMETOOLONG, "'%.100s…' is too long a path", dir);
+	apt->n++;
+	return 0;
+}
+
+/* Package lists of our own below dir, from the host's sources. */
+static int private_lists(struct apt *apt, const char *dir, struct err *err)
+{
+	AUTO_FREE char *lists = NULL;
+	if (asprintf(&lists, "%s/apt/lists/partial", dir) < 0)
+		return err_set(err, ENOMEM, "out of memory");
+	int r = path_mkdir_all(-1, lists, 0755, err);
+	if (r == 0)
+		r = apt_option(apt, "Dir::State::Lists", dir, "apt/lists", err);
+	if (r == 0)
+		r = apt_option(apt, "Dir::Cache", dir, "apt/cache", err);
+	if (r < 0)
+		return r;
+	const char *const update[] = {"apt-get", "-qq", "update", NULL};
+	if (apt_run(apt, update, NULL, err) < 0)
+		return err_wrap(err, "fetch the package lists");
+	return 0;
+}
+
+/* The package that the metapackage depends on now; NULL when the lists do not know it. The caller
+ * frees. */
+static char *wanted_package(const struct apt *apt)
+{
+	const char *const depends[] = {"apt-cache", "--important", "depends", CLOUD_PACKAGE, NULL};
+	struct err unknown = ERR_INIT; /* the same as an answer without a dependency */
+	AUTO_BUF struct buf out = BUF_INIT;
+
+	if (apt_run(apt, depends, &out, &unknown) < 0 || !out.data)
+		return NULL;
+	char *at = strstr(out.data, "Depends: linux-image-");
+	if (!at)
+		return NULL;
+	at += strlen("Depends: ");
+	at[strcspn(at, " \n")] = '\0';
+	return path_is_clean(at, true) ? strdup(at) : NULL;
+}
+
+/* The one name in folder `path` that begins with prefix; the caller frees. NULL when there is none.
+ */
+static char *name_in(const char *path, const char *prefix)
+{
+	char *found = NULL;
+	DIR *d = opendir(path);
+
+	for (struct dirent *e = d ? readdir(d) : NULL; e && !found; e = readdir(d)) {
+		if (e->d_name[0] != '.' && str_prefix(e->d_name, prefix, NULL))
+			found = path_join(path, e->d_name);
+	}
+	if (d)
+		(void)closedir(d);
+	return found;
+}
+
+/* apt-get downloads into its working folder. */
+static int download(const struct apt *apt, const char *dir, const char *package, struct err *err)
+{
+	const char *const words[] = {"apt-get",  "-qq",   "-o", "APT::Sandbox::User=root",
+				     "download", package, NULL};
+
+	if (chdir(dir) < 0)
+		return err_sys(err, "enter '%s'", dir);
+	int r = apt_run(apt, words, NULL, err);
+	if (chdir("/") < 0)
+		return err_sys(err, "enter '/'");
+	return r < 0 ? err_wrap(err, "download %s", package) : 0;
+}
+
+int kernel_fetch(const char *dir, char **path, char **modules, struct err *err)
+{
+	AUTO(auto_free) struct apt *apt = calloc(1, sizeof(*apt));
+	if (!apt)
+		return err_set(err, ENOMEM, "out of memory");
+	AUTO_FREE char *package = wanted_package(apt);
+	if (!package) {
+		int r = private_lists(apt, dir, err);
+		if (r < 0)
+			return r;
+		package = wanted_package(apt);
+	}
+	if (!package)
+		return err_set(err, ENOENT,
+			       "no package '%s' in the lists of apt; give a kernel by its path",
+			       CLOUD_PACKAGE);
+	int r = download(apt, dir, package, err);
+	if (r < 0)
+		return r;
+
+	AUTO_FREE char *deb = name_in(dir, "linux-image-");
+	AUTO_FREE char *out = path_join(dir, "unpacked");
+	if (!deb || !out)
+		return err_set(err, ENOENT, "apt-get left no package '%s'", package);
+	const char *const unpack[] = {"dpkg-deb", "-x", deb, out, NULL};
+	r = proc_run(unpack, NULL, NULL, err);
+	if (r < 0)
+		return r;
+	(void)unlink(deb);
+	AUTO_FREE char *boot = path_join(out, "boot");
+	AUTO_FREE char *old = path_join(out, "lib/modules");
+	AUTO_FREE char *merged = path_join(out, "usr/lib/modules");
+	if (!boot || !old || !merged)
+		return err_set(err, ENOMEM, "out of memory");
+	*path = name_in(boot, "vmlinuz-");
+	*modules = name_in(old, "");
+	if (!*modules)
+		*modules = name_in(merged, "");
+	if (!*path || !*modules)
+		return err_set(err, ENOENT, "package '%s' holds no kernel with modules", package);
+	return 0;
+}
