@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "image/hostfile.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/str.h"
+#include "image/erofs.h"
+
+enum { LIST_MAX = 64 << 10, VALUE_MAX = 64 << 10, STEP = 256 << 10 };
+
+static int one_xattr(const char *path, const char *name, char *value, struct xattr_set *set,
+		     struct err *err)
+{
+	ssize_t n = getxattr(path, name, value, VALUE_MAX);
+
+	if (n < 0 && errno == ENODATA) /* removed since it was listed */
+		return 0;
+	if (n < 0)
+		return err_sys(err, "read attribute '%s'", name);
+	return xattr_add(set, name, value, (size_t)n, err);
+}
+
+int hostfile_xattrs(int fd, bool skip_overlay, struct xattr_set *set, uint64_t *ret_ignored,
+		    struct err *err)
+{
+	char path[32]; /* the one way to the attributes of links and of files open by O_PATH */
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+
+	AUTO_FREE char *list = malloc(LIST_MAX + VALUE_MAX);
+	if (!list)
+		return err_set(err, ENOMEM, "out of memory");
+	ssize_t n = listxattr(path, list, LIST_MAX);
+	if (n < 0 && errno == EOPNOTSUPP)
+		n = 0;
+	if (n < 0)
+		return err_sys(err, "list attributes");
+
+	uint64_t ignored = 0;
+	for (const char *name = list; name < list + n; name += strlen(name) + 1) {
+		if (skip_overlay && (str_prefix(name, "trusted.overlay.", NULL) ||
+				     str_prefix(name, "user.overlay.", NULL)))
+			continue;
+		int r = one_xattr(path, name, list + LIST_MAX, set, err);
+		if (r < 0)
+			return r;
+		ignored += r == XATTR_IGNORED;
+	}
+	*ret_ignored = ignored;
+	return 0;
+}
+
+/* Copies [at, end). */
+static int copy_range(int fd, uint64_t at, uint64_t end, char *room, struct erofs *erofs,
+		      struct err *err)
+{
+	while (at < end) {
+		ssize_t n = pread(fd, room, end - at < STEP ? (size_t)(end - at) : STEP, (off_t)at);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return err_sys(err, "read");
+		if (n == 0)
+			return err_set(err, EIO, "it became shorter while it was read");
+		int r = erofs_file_write(erofs, at, room, (size_t)n, err);
+		if (r < 0)
+			return r;
+		at += (uint64_t)n;
+	}
+	return 0;
+}
+
+int hostfile_content(int fd, uint64_t size, struct inode *inode, struct tree *tree,
+		     struct erofs *erofs, struct err *err)
+{
+	AUTO_FREE char *room = malloc(STEP);
+	if (!room)
+		return err_set(err, ENOMEM, "out of memory");
+
+	int r = erofs_file_begin(erofs, inode, size, err);
+	for (uint64_t at = 0; r == 0 && at < size;) {
+		off_t data = lseek(fd, (off_t)at, SEEK_DATA);
+		if (data < 0 && errno == ENXIO)
+			break;
+		off_t hole = data < 0 ? -1 : lseek(fd, data, SEEK_HOLE);
+		if (data < 0 || hole < 0) { /* the file system knows no holes */
+			data = (off_t)at;
+			hole = (off_t)size;
+		}
+		uint64_t end = (uint64_t)hole < size ? (uint64_t)hole : size;
+		r = copy_range(fd, (uint64_t)data, end, room, erofs, err);
+		at = end > at ? end : size;
+	}
+	return r < 0 ? r : erofs_file_end(erofs, tree, err);
+}

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Makes image layers: a tar stream or a folder of the host becomes one EROFS file. For the program
+ * that imports; it links libarchive and libcrypto, which `hull` itself does not.
+ *
+ *	layer_new(fd, …) → layer_read_tar() or layer_read_folder() → layer_info(): is the diff-id
+ *the one expected? → layer_finish(), with the layers below when needs_lower → fsync(fd), rename.
+ *
+ * The file is of no use before layer_finish(): it has no super block. After a failure the layer can
+ * only be freed, and the file thrown away.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/attr.h"
+
+struct err;
+struct layer;
+
+enum {
+	LAYER_FORMAT = 1, /* of the file; kept in the database */
+	LAYER_DIGEST = 32, /* SHA-256 */
+	LAYER_ABSENT = 1,
+};
+
+/* How much is taken from a stream that may be hostile; 0 stands for the default. */
+struct layer_limits {
+	uint64_t tar_bytes; /* of the uncompressed tar: 256 GiB */
+	uint64_t image_bytes; /* of the EROFS file: 256 GiB */
+	uint64_t entries; /* 4 Mi */
+};
+
+struct layer_info {
+	uint8_t diff_id[LAYER_DIGEST]; /* of the uncompressed tar; of a folder see
+					  layer_read_folder() */
+	uint8_t blob[LAYER_DIGEST]; /* of the stream as it came */
+	uint64_t tar_bytes;
+	uint64_t blob_bytes;
+	uint64_t image_bytes; /* valid after layer_finish() */
+	uint64_t entries;
+	uint64_t ignored_xattrs; /* attributes of name spaces Linux file systems do not store */
+	bool has_root; /* the root folder itself is an entry; else it is 0755, root's */
+	bool needs_lower; /* layer_finish() must look into the layers below */
+};
+
+/* The layers below, merged, as one may see them. */
+struct layer_lower {
+	void *ctx;
+	/*
+	 * Opens the folder or regular file `path` (relative, clean) for reading, never following a
+	 * link, neither at the end nor on the way (RESOLVE_NO_SYMLINKS). *ret is the caller's to
+	 * close. Answers LAYER_ABSENT when there is nothing of that name, or it is something else.
+	 */
+	int (*open)(void *ctx, const char *path, int *ret, struct err *err);
+};
+
+/* Gives up to n bytes, at least one; 0 at the end. */
+typedef ssize_t layer_read_fn(void *ctx, void *bytes, size_t n, struct err *err);
+
+/* A layer to be written into out_fd: an empty regular file, open for writing, borrowed until
+ * layer_free(). limits may be NULL; the caller frees. */
+int layer_new(int out_fd, const struct layer_limits *limits, struct layer **ret, struct err *err)
+	HULL_MUST_CHECK;
+
+/* NULL is fine. */
+void layer_free(struct layer *layer);
+
+/*
+ * Reads a tar to the end of the stream, which may be compressed by gzip, zstd or xz. Everything
+ * else (other archives, a stream cut short, bytes behind the end) is refused, as is each entry that
+ * breaks a rule of SECURITY.md I1-I10. Once per layer, instead of layer_read_folder().
+ */
+int layer_read_tar(struct layer *layer, layer_read_fn *read, void *ctx, struct err *err)
+	HULL_MUST_CHECK;
+
+/* A layer_read_fn for a descriptor; ctx is a pointer to it. */
+ssize_t layer_read_fd(void *ctx, void *bytes, size_t n, struct err *err) HULL_MUST_CHECK;
+
+/* What was read; borrowed, valid as long as the layer. */
+const struct layer_info *layer_info(const struct layer *layer);
+
+/*
+ * Writes the rest of the file. `lower` may be NULL: implied folders are 0755, root's then, and a
+ * hard link to a file of a layer below fails. A layer that needs_lower depends on what lies below:
+ * `chain` (LAYER_DIGEST bytes, NULL else) is the chain-id it is known by, and goes into the UUID.
+ */
+int layer_finish(struct layer *layer, const struct layer_lower *lower, const uint8_t *chain,
+		 struct err *err) HULL_MUST_CHECK;
+
+DEFINE_AUTO(struct layer, layer_free)

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The kind of compression is told by its first bytes and libarchive is given that one filter only:
+ * it never guesses, and nothing is unpacked twice. Memory is bounded: libzstd refuses windows above
+ * 128 MiB, libarchive's xz filter dictionaries above 1 GiB.
+ */
+#include "image/source.h"
+
+#include <archive.h>
+#include <archive_entry.h>
+#include <assert.h>
+#include <errno.h>
+#include <openssl/evp.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+
+enum { ROOM = 256 << 10, MAGIC_MAX = 6 };
+
+struct source {
+	layer_read_fn *read;
+	void *ctx;
+	struct err *err; /* of the call at work, for the callback */
+	char *room; /* owned: what was read last */
+	size_t room_used; /* read ahead, not yet given on */
+	uint64_t in_bytes, tar_bytes, max_bytes;
+	EVP_MD_CTX *in_hash; /* NULL when the stream is the tar */
+	EVP_MD_CTX *tar_hash;
+	struct archive *unpack; /* NULL when the stream is the tar */
+	const char *at; /* of the tar: hashed, not yet taken */
+	size_t n;
+};
+
+static const struct {
+	const char *magic;
+	size_t len;
+	int (*support)(struct archive *a);
+} filters[] = {
+	{"\x1f\x8b", 2, archive_read_support_filter_gzip},
+	{"\x28\xb5\x2f\xfd", 4, archive_read_support_filter_zstd},
+	{"\xfd"
+	 "7zXZ",
+	 6, archive_read_support_filter_xz},
+};
+
+static int hash_new(EVP_MD_CTX **ret, struct err *err)
+{
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+
+	if (!ctx || EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) != 1) {
+		EVP_MD_CTX_free(ctx);
+		return err_set(err, ENOMEM, "SHA-256 cannot be computed");
+	}
+	*ret = ctx;
+	return 0;
+}
+
+static int hash_add(EVP_MD_CTX *ctx, const void *bytes, size_t n, struct err *err)
+{
+	if (ctx && EVP_DigestUpdate(ctx, bytes, n) != 1)
+		return err_set(err, EIO, "SHA-256 cannot be computed");
+	return 0;
+}
+
+/* The next bytes of the stream as it came; 0 at its end. */
+static ssize_t read_in(struct source *s, struct err *err)
+{
+	ssize_t n = (ssize_t)s->room_used;
+
+	if (n == 0) {
+		n = s->read(s->ctx, s->room, ROOM, err);
+		if (n < 0)
+			return n;
+		s->in_bytes += (uint64_t)n;
+	}
+	s->room_used = 0;
+	int r = hash_add(s->in_hash, s->room, (size_t)n, err);
+	return r < 0 ? r : n;
+}
+
+static la_ssize_t unpack_read(struct archive *a, void *ctx, const void **ret)
+{
+	struct source *s = ctx;
+	ssize_t n = read_in(s, s->err);
+
+	if (n < 0)
+		archive_set_error(a, EIO, "%s", s->err->msg);
+	*ret = s->room;
+	return n < 0 ? -1 : n;
+}
+
+static int unpack_failed(struct source *s, struct err *err)
+{
+	const char *why = archive_error_string(s->unpack);
+
+	return err_set(err, EINVAL, "unpack the archive: %s", why ? why : "unknown failure");
+}
+
+static int start_unpack(struct source *s, int (*support)(struct archive *a), struct err *err)
+{
+	struct archive_entry *entry;
+
+	int r = hash_new(&s->in_hash, err);
+	if (r < 0)
+		return r;
+	s->unpack = archive_read_new();
+	if (!s->unpack)
+		return err_set(err, ENOMEM, "out of memory");
+	if (support(s->unpack) != ARCHIVE_OK ||
+	    archive_read_support_format_raw(s->unpack) != ARCHIVE_OK ||
+	    archive_read_support_format_empty(s->unpack) != ARCHIVE_OK ||
+	    archive_read_open(s->unpack, s, NULL, unpack_read, NULL) != ARCHIVE_OK)
+		return unpack_failed(s, err);
+	r = archive_read_next_header(s->unpack, &entry);
+	return r == ARCHIVE_OK || r == ARCHIVE_EOF ? 0 : unpack_failed(s, err);
+}
+
+/* Looks at the first bytes. */
+static int start(struct source *s, struct err *err)
+{
+	s->err = err;
+	int r = hash_new(&s->tar_hash, err);
+	if (r < 0)
+		return r;
+	while (s->room_used < MAGIC_MAX) {
+		ssize_t n = s->read(s->ctx, s->room + s->room_used, ROOM - s->room_used, err);
+		if (n < 0)
+			return (int)n;
+		if (n == 0)
+			break;
+		s->room_used += (size_t)n;
+	}
+	s->in_bytes = s->room_used;
+	for (size_t i = 0; i < sizeof(filters) / sizeof(filters[0]); i++) {
+		if (s->room_used >= filters[i].len &&
+		    memcmp(s->room, filters[i].magic, filters[i].len) == 0)
+			return start_unpack(s, filters[i].support, err);
+	}
+	return 0;
+}
+
+int source_new(layer_read_fn *read, void *ctx, uint64_t max_bytes, struct source **ret,
+	       struct err *err)
+{
+	AUTO(auto_source_free) struct source *s = calloc(1, sizeof(*s));
+	if (!s)
+		return err_set(err, ENOMEM, "out of memory");
+	s->read = read;
+	s->ctx = ctx;
+	s->max_bytes = max_bytes;
+	s->room = malloc(ROOM);
+	if (!s->room)
+		return err_set(err, ENOMEM, "out of memory");
+	int r = start(s, err);
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(s);
+	return 0;
+}
+
+void source_free(struct source *s)
+{
+	if (!s)
+		return;
+	(void)archive_read_free(s->unpack);
+	EVP_MD_CTX_free(s->in_hash);
+	EVP_MD_CTX_free(s->tar_hash);
+	free(s->room);
+	free(s);
+}
+
+/* Gets, counts and hashes more of the tar when all was taken; s->n stays 0 at the end. */
+static int refill(struct source *s, struct err *err)
+{
+	const void *bytes = s->room;
+	size_t n = 0;
+
+	if (s->n > 0)
+		return 0;
+	s->err = err;
+	if (!s->unpack) {
+		ssize_t got = read_in(s, err);
+		if (got < 0)
+			return (int)got;
+		n = (size_t)got;
+	} else {
+		la_int64_t offset;
+		int r;
+		do
+			r = archive_read_data_block(s->unpack, &bytes, &n, &offset);
+		while (r == ARCHIVE_OK && n == 0);
+		if (r == ARCHIVE_EOF)
+			n = 0;
+		else if (r != ARCHIVE_OK)
+			return unpack_failed(s, err);
+	}
+	if (n > s->max_bytes - s->tar_bytes)
+		return err_set(err, EFBIG, "the archive is larger than %ju bytes",
+			       (uintmax_t)s->max_bytes);
+	s->tar_bytes += n;
+	s->at = bytes;
+	s->n = n;
+	return hash_add(s->tar_hash, bytes, n, err);
+}
+
+int source_take(struct source *s, size_t max, const void **ret, size_t *ret_n, struct err *err)
+{
+	assert(max > 0);
+
+	int r = refill(s, err);
+	if (r < 0)
+		return r;
+	if (s->n == 0)
+		return SOURCE_END;
+	*ret = s->at;
+	*ret_n = s->n < max ? s->n : max;
+	s->at += *ret_n;
+	s->n -= *ret_n;
+	return 0;
+}
+
+int source_exact(struct source *s, void *to, size_t n, struct err *err)
+{
+	char *p = to;
+
+	for (size_t got = 0; got < n;) {
+		const void *bytes = NULL;
+		size_t k = 0;
+		int r = source_take(s, n - got, &bytes, &k, err);
+		if (r == SOURCE_END && got > 0)
+			return err_set(err, EINVAL, "the archive is cut short");
+		if (r != 0)
+			return r;
+		memcpy(p + got, bytes, k);
+		got += k;
+	}
+	return 0;
+}
+
+static int hash_end(EVP_MD_CTX *ctx, uint8_t digest[LAYER_DIGEST], struct err *err)
+{
+	if (EVP_DigestFinal_ex(ctx, digest, NULL) != 1)
+		return err_set(err, EIO, "SHA-256 cannot be computed");
+	return 0;
+}
+
+int source_finish(struct source *s, struct layer_info *info, struct err *err)
+{
+	int r;
+
+	assert(s->n == 0);
+	s->err = err;
+	if (s->unpack) {
+		/* A filter stops where its format ends; what it left is not part of it. */
+		ssize_t n = read_in(s, err);
+		if (n < 0)
+			return (int)n;
+		if (n > 0 || archive_filter_bytes(s->unpack, -1) != (la_int64_t)s->in_bytes)
+			return err_set(err, EINVAL,
+				       "bytes behind the end of the compressed archive");
+	}
+	r = hash_end(s->tar_hash, info->diff_id, err);
+	if (r < 0)
+		return r;
+	if (s->in_hash)
+		r = hash_end(s->in_hash, info->blob, err);
+	else
+		memcpy(info->blob, info->diff_id, sizeof(info->blob));
+	info->tar_bytes = s->tar_bytes;
+	info->blob_bytes = s->in_bytes;
+	return r;
+}

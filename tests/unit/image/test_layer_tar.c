@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the kernel reads out of a mounted layer is what went into the tar. */
+#include "../test.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/limits.h>
+#include <stdlib.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "kit.h"
+
+__attribute__((constructor)) static void skip_unless_root(void)
+{
+	need_root();
+}
+
+static void set_time(int dir, const char *name, time_t sec, long nsec)
+{
+	struct timespec times[2] = {{.tv_sec = sec, .tv_nsec = nsec},
+				    {.tv_sec = sec, .tv_nsec = nsec}};
+
+	(void)utimensat(dir, name, times, AT_SYMLINK_NOFOLLOW);
+}
+
+static int put_file(int dir, const char *name, const void *bytes, size_t n, mode_t mode)
+{
+	AUTO_CLOSE int fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+	if (fd < 0 || write(fd, bytes, n) != (ssize_t)n || fchmod(fd, mode) < 0)
+		return -1;
+	return 0;
+}
+
+/* A folder with one of everything. */
+static int make_zoo(void)
+{
+	int dir = scratch_folder();
+	static char big[300001];
+
+	for (size_t i = 0; i < sizeof(big); i++)
+		big[i] = (char)(i * 7 + i / 251);
+	int bad = fchmod(dir, 0751);
+	bad |= put_file(dir, "empty", "", 0, 0644) | put_file(dir, "big", big, sizeof(big), 04755);
+	bad |= put_file(dir, "block", big, 4096, 0400) | put_file(dir, "odd", big, 4097, 0664);
+	bad |= mkdirat(dir, "sub", 0700) | mkdirat(dir, "sub/deep", 02775) |
+	       mkdirat(dir, "tmp", 0700);
+	bad |= fchmodat(dir, "tmp", 01777, 0) | put_file(dir, "sub/deep/f", "f\n", 2, 0600);
+	bad |= symlinkat("sub/deep", dir, "link") | symlinkat("/nowhere", dir, "sub/dangling");
+	bad |= symlinkat("sub/deep", dir, "link2");
+	bad |= linkat(dir, "odd", dir, "sub/odd-again", 0) | linkat(dir, "odd", dir, "a-odd", 0);
+	bad |= mknodat(dir, "null", S_IFCHR | 0666, makedev(1, 3));
+	bad |= mknodat(dir, "disk", S_IFBLK | 0660, makedev(259, 70000));
+	bad |= mknodat(dir, "pipe", S_IFIFO | 0640, 0);
+	bad |= put_file(dir, "new\nline \x01", "x", 1, 0644) |
+	       put_file(dir, "\xff\xfe", "y", 1, 0644);
+	bad |= put_file(dir, "e\xcc\x81", "nfd", 3, 0644) |
+	       put_file(dir, "\xc3\xa9", "nfc", 3, 0644);
+	bad |= put_file(dir, "-dash", "", 0, 0644) | put_file(dir, "!early", "", 0, 0644);
+	bad |= fchownat(dir, "big", 70000, 4000000000, 0) | fchmodat(dir, "big", 04755, 0);
+	bad |= fchownat(dir, "link", 12, 13, AT_SYMLINK_NOFOLLOW);
+	set_time(dir, "empty", -86400, 5);
+	set_time(dir, "big", 5000000000, 999999999);
+	set_time(dir, "link", 77, 123456789);
+	set_time(dir, "sub/deep", 1, 1);
+	return bad ? -1 : dir;
+}
+
+static int put_xattrs(int dir)
+{
+	static char long_value[3000];
+	AUTO_CLOSE int big = openat(dir, "big", O_RDONLY | O_CLOEXEC);
+	AUTO_CLOSE int sub = openat(dir, "sub", O_RDONLY | O_CLOEXEC);
+	static const uint8_t caps[20] = {1, 0, 0, 2, 0, 0x20};
+	static const uint8_t acl[] = {2,    0,    0, 0, 1,    0,    7,    0,    0xff, 0xff,
+				      0xff, 0xff, 4, 0, 5,    0,    0xff, 0xff, 0xff, 0xff,
+				      0x20, 0,    5, 0, 0xff, 0xff, 0xff, 0xff};
+
+	memset(long_value, 'v', sizeof(long_value));
+	int bad = fsetxattr(big, "user.a", "x\0y", 3, 0) | fsetxattr(big, "user.empty", "", 0, 0);
+	bad |= fsetxattr(big, "trusted.t", long_value, sizeof(long_value), 0);
+	bad |= fsetxattr(big, "security.capability", caps, sizeof(caps), 0);
+	bad |= fsetxattr(sub, "user.on-a-folder", "1", 1, 0);
+	bad |= fsetxattr(sub, "system.posix_acl_default", acl, sizeof(acl), 0);
+	return bad;
+}
+
+static void compare_with_tar(int zoo, const char *command)
+{
+	AUTO_CLOSE int file = scratch_file();
+	struct layer_info info;
+	struct err err = ERR_INIT;
+
+	if (layer_of_command(command, zoo, file, &info, &err) < 0)
+		FAIL("%s: %s", command, err.msg);
+	EXPECT(!info.needs_lower);
+	EXPECT(info.has_root);
+	EXPECT(fsck_agrees(file));
+	AUTO_CLOSE int root = mount_layer(file);
+	EXPECT(root >= 0);
+	EXPECT(same_tree(zoo, root));
+}
+
+TEST(a_pax_tar_of_everything_reads_back_the_same)
+{
+	AUTO_CLOSE int zoo = make_zoo();
+	EXPECT(zoo >= 0);
+	compare_with_tar(zoo, "tar --format=posix --pax-option=delete=atime,delete=ctime -c .");
+}
+
+TEST(extended_attributes_read_back_the_same)
+{
+	AUTO_CLOSE int zoo = make_zoo();
+	EXPECT(zoo >= 0);
+	EXPECT_EQ(put_xattrs(zoo), 0);
+	compare_with_tar(zoo, "tar --format=posix --xattrs '--xattrs-include=*' -c .");
+}
+
+TEST(a_gnu_tar_of_everything_reads_back_the_same)
+{
+	AUTO_CLOSE int zoo = make_zoo();
+	EXPECT(zoo >= 0);
+	for (const char *const *name =
+		     (const char *const[]){"empty", "big", "link", "sub/deep", NULL};
+	     *name; name++)
+		set_time(zoo, *name, 1500000000, 0);
+	/* GNU's form has no fractions of seconds */
+	compare_with_tar(zoo, "find . -exec touch -h -d @1500000000 {} + && tar --format=gnu -c .");
+}
+
+TEST(compressed_tars_read_back_the_same)
+{
+	AUTO_CLOSE int zoo = make_zoo();
+	EXPECT(zoo >= 0);
+	compare_with_tar(zoo, "tar --format=posix -c . | gzip -1");
+	if (!test_failed)
+		compare_with_tar(zoo, "tar --format=posix -c . | zstd -q");
+	if (!test_failed)
+		compare_with_tar(zoo, "tar --format=posix -c . | xz -1");
+}
+
+TEST(sparse_files_read_back_the_same_in_each_form_and_stay_small)
+{
+	static const char *const forms[] = {"--format=gnu", "--format=posix --sparse-version=0.0",
+					    "--format=posix --sparse-version=0.1",
+					    "--format=posix --sparse-version=1.0", NULL};
+	AUTO_CLOSE int dir = scratch_folder();
+	AUTO_CLOSE int f = openat(dir, "sparse", O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+
+	EXPECT_EQ(ftruncate(f, 40000001), 0);
+	for (off_t at = 0; at < 39000000; at += 3900001)
+		EXPECT_EQ(pwrite(f, "hello", 5, at), 5);
+	AUTO_CLOSE int g = openat(dir, "hole", O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+	EXPECT_EQ(ftruncate(g, 123456789), 0);
+	for (const char *const *form = forms; *form; form++) {
+		AUTO_CLOSE int file = scratch_file();
+		struct layer_info info;
+		struct err err = ERR_INIT;
+		char command[200];
+
+		(void)snprintf(command, sizeof(command),
+			       "touch -d @1500000000 . sparse hole && tar -S %s -c .", *form);
+		if (layer_of_command(command, dir, file, &info, &err) < 0)
+			FAIL("%s: %s", *form, err.msg);
+		EXPECT(info.tar_bytes < 1 << 20);
+		EXPECT(info.image_bytes <= 4 << 20);
+		EXPECT(fsck_agrees(file));
+		AUTO_CLOSE int root = mount_layer(file);
+		EXPECT(root >= 0);
+		EXPECT(same_tree(dir, root));
+	}
+}
+
+TEST(zeros_in_a_tar_become_holes)
+{
+	AUTO_BUF struct buf tar = BUF_INIT;
+	AUTO_CLOSE int file = scratch_file();
+	struct layer_info info;
+	struct err err = ERR_INIT;
+	enum { N = 16 << 20 };
+	AUTO_FREE char *content = calloc(1, N);
+
+	memcpy(content + N / 2 + 10, "middle", 6);
+	tar_member(&tar, "f", '0', 0644, NULL, content, N);
+	tar_end(&tar);
+	EXPECT_EQ(layer_of(&tar, file, &info, &err), 0);
+	EXPECT(info.image_bytes <= 2 << 20);
+	AUTO_CLOSE int root = mount_layer(file);
+	EXPECT(holds(root, "f", content, N));
+	struct stat st;
+	EXPECT_EQ(fstatat(root, "f", &st, 0), 0);
+	EXPECT_EQ(st.st_size, N);
+	EXPECT_EQ(fstat(file, &st), 0);
+	EXPECT(st.st_blocks * 512 < 1 << 20);
+	EXPECT(fsck_agrees(file));
+}
+
+TEST(a_file_of_more_than_4_gib_reads_back_the_same)
+{
+	AUTO_CLOSE int dir = scratch_folder();
+	AUTO_CLOSE int file = scratch_file();
+	AUTO_CLOSE int f = openat(dir, "large", O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+	struct layer_info info;
+	struct err err = ERR_INIT;
+	char got[8] = "";
+	const off_t size = 5000000000;
+
+	EXPECT_EQ(ftruncate(f, size), 0);
+	EXPECT_EQ(pwrite(f, "first", 5, 0), 5);
+	EXPECT_EQ(pwrite(f, "behind", 6, 4294967296 + 77), 6);
+	EXPECT_EQ(pwrite(f, "last", 4, size - 4), 4);
+	EXPECT_EQ(layer_of_command("tar -S --format=posix -c .", dir, file, &info, &err), 0);
+	AUTO_CLOSE int root = mount_layer(file);
+	AUTO_CLOSE int large = openat(root, "large", O_RDONLY | O_CLOEXEC);
+	struct stat st;
+	EXPECT_EQ(fstat(large, &st), 0);
+	EXPECT_EQ(st.st_size, size);
+	EXPECT_EQ(pread(large, got, 5, 0), 5);
+	EXPECT_EQ(memcmp(got, "first", 5), 0);
+	EXPECT_EQ(pread(large, got, 6, 4294967296 + 77), 6);
+	EXPECT_EQ(memcmp(got, "behind", 6), 0);
+	EXPECT_EQ(pread(large, got, 8, size - 4), 4);
+	EXPECT_EQ(memcmp(got, "last", 4), 0);
+	EXPECT_EQ(pread(large, got, 1, 4294967296), 1);
+	EXPECT_EQ(got[0], 0);
+	EXPECT(info.image_bytes <= 4 << 20);
+}
+
+TEST(hard_links_share_one_inode)
+{
+	AUTO_BUF struct buf tar = BUF_INIT;
+	AUTO_CLOSE int file = scratch_file();
+	struct layer_info info;
+	struct err err = ERR_INIT;
+	struct stat a, b;
+
+	tar_member(&tar, "d/", '5', 0755, NULL, NULL, 0);
+	tar_file(&tar, "d/a", "text");
+	tar_member(&tar, "b", '1', 0644, "./d/a", NULL, 0);
+	tar_member(&tar, "c", '1', 0644, "b", NULL, 0);
+	tar_end(&tar);
+	EXPECT_EQ(layer_of(&tar, file, &info, &err), 0);
+	EXPECT(!info.needs_lower);
+	AUTO_CLOSE int root = mount_layer(file);
+	EXPECT_EQ(fstatat(root, "d/a", &a, 0) | fstatat(root, "c", &b, 0), 0);
+	EXPECT_EQ(a.st_ino, b.st_ino);
+	EXPECT_EQ(a.st_nlink, 3);
+	EXPECT(holds(root, "b", "text", 4));
+}
+
+TEST(whiteouts_and_opaque_folders_are_what_overlayfs_reads)
+{
+	AUTO_BUF struct buf tar = BUF_INIT;
+	AUTO_CLOSE int file = scratch_file();
+	struct layer_info info;
+	struct err err = ERR_INIT;
+	struct stat st;
+	char value[8];
+
+	tar_member(&tar, "d/", '5', 0755, NULL, NULL, 0);
+	tar_file(&tar, "d/.wh.gone", "");
+	tar_member(&tar, "o/", '5', 0700, NULL, NULL, 0);
+	tar_file(&tar, "o/.wh..wh..opq", "");
+	tar_end(&tar);
+	EXPECT_EQ(layer_of(&tar, file, &info, &err), 0);
+	EXPECT(fsck_agrees(file));
+	AUTO_CLOSE int root = mount_layer(file);
+	EXPECT_EQ(fstatat(root, "d/gone", &st, AT_SYMLINK_NOFOLLOW), 0);
+	EXPECT(S_ISCHR(st.st_mode));
+	EXPECT_EQ(st.st_rdev, 0);
+	EXPECT(fstatat(root, "d/.wh.gone", &st, 0) < 0);
+	AUTO_CLOSE int o = openat(root, "o", O_RDONLY | O_CLOEXEC);
+	EXPECT_EQ(fgetxattr(o, "trusted.overlay.opaque", value, sizeof(value)), 1);
+	EXPECT_EQ(value[0], 'y');
+	EXPECT_EQ(fgetxattr(o, "user.overlay.opaque", value, sizeof(value)), 1);
+	AUTO_CLOSE int d = openat(root, "d", O_RDONLY | O_CLOEXEC);
+	EXPECT(fgetxattr(d, "trusted.overlay.opaque", value, sizeof(value)) < 0);
+}
+
+TEST(a_hundred_layers_make_one_tree)
+{
+	enum { N = 100 };
+	int lowers[N];
+	struct err err = ERR_INIT;
+	struct stat st;
+
+	for (int i = 0; i < N; i++) {
+		AUTO_BUF struct buf tar = BUF_INIT;
+		AUTO_CLOSE int file = scratch_file();
+		struct layer_info info;
+		char name[32];
+
+		tar_member(&tar, "dir/", '5', 0755, NULL, NULL, 0);
+		(void)snprintf(name, sizeof(name), "dir/f%d", i);
+		tar_file(&tar, name, name);
+		tar_file(&tar, "top", name);
+		(void)snprintf(name, sizeof(name), "dir/.wh.f%d", i - 50);
+		if (i >= 50)
+			tar_file(&tar, name, "");
+		tar_end(&tar);
+		EXPECT_EQ(layer_of(&tar, file, &info, &err), 0);
+		lowers[N - 1 - i] = mount_layer(file);
+		EXPECT(lowers[N - 1 - i] >= 0);
+	}
+	AUTO_CLOSE int root = mount_overlay(lowers, N);
+	for (int i = 0; i < N; i++)
+		auto_close(&lowers[i]);
+	EXPECT(root >= 0);
+	EXPECT(holds(root, "top", "dir/f99", 7));
+	EXPECT(holds(root, "dir/f50", "dir/f50", 7));
+	EXPECT(fstatat(root, "dir/f49", &st, 0) < 0);
+	EXPECT_EQ(errno, ENOENT);
+	EXPECT(fstatat(root, "dir/f0", &st, 0) < 0);
+}
+
+TEST(a_folder_of_100000_names_is_found_and_listed_whole)
+{
+	enum { N = 100000 };
+	AUTO_BUF struct buf tar = BUF_INIT;
+	AUTO_CLOSE int file = scratch_file();
+	struct layer_info info;
+	struct err err = ERR_INIT;
+	char name[64];
+	struct stat st;
+	int listed = 0;
+
+	tar_member(&tar, "d/", '5', 0755, NULL, NULL, 0);
+	for (int i = 0; i < N; i++) {
+		(void)snprintf(name, sizeof(name), "d/%08x-file", (unsigned int)i * 2654435761U);
+		tar_file(&tar, name, "");
+	}
+	tar_end(&tar);
+	EXPECT_EQ(layer_of(&tar, file, &info, &err), 0);
+	EXPECT_EQ(info.entries, N + 1);
+	AUTO_CLOSE int root = mount_layer(file);
+	for (int i = 0; i < N; i++) {
+		(void)snprintf(name, sizeof(name), "d/%08x-file", (unsigned int)i * 2654435761U);
+		if (fstatat(root, name, &st, 0) < 0)
+			FAIL("%s is not found", name);
+	}
+	DIR *dir = fdopendir(openat(root, "d", O_RDONLY | O_CLOEXEC));
+	EXPECT(dir != NULL);
+	while (readdir(dir))
+		listed++;
+	(void)closedir(dir);
+	EXPECT_EQ(listed, N + 2);
+	EXPECT(fsck_agrees(file));
+}
+
+TEST(the_same_tar_gives_the_same_bytes)
+{
+	AUTO_CLOSE int zoo = make_zoo();
+	AUTO_CLOSE int a = scratch_file();
+	AUTO_CLOSE int b = scratch_file();
+	struct layer_info x, y;
+	struct err err = ERR_INIT;
+
+	EXPECT_EQ(put_xattrs(zoo), 0);
+	const char *command = "tar --format=posix --pax-option=delete=atime,delete=ctime "
+			      "--xattrs '--xattrs-include=*' -c .";
+	EXPECT_EQ(layer_of_command(command, zoo, a, &x, &err), 0);
+	(void)snprintf(err.msg, sizeof(err.msg), "%s | gzip", command);
+	char zipped[300];
+	(void)snprintf(zipped, sizeof(zipped), "%s | gzip", command);
+	EXPECT_EQ(layer_of_command(zipped, zoo, b, &y, &err), 0);
+	EXPECT(same_bytes(a, b));
+	EXPECT_EQ(memcmp(x.diff_id, y.diff_id, LAYER_DIGEST), 0);
+	EXPECT(memcmp(x.blob, y.blob, LAYER_DIGEST) != 0);
+	EXPECT_EQ(x.image_bytes % (2 << 20), 0);
+}
