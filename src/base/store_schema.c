@@ -5,8 +5,8 @@
  * Digests are bare hex of SHA-256; times are nanoseconds since the epoch.
  *
  * manifest   an image's content, by the digest of its config; `manifest` is the document it came
- *            with, when there was one
- * image      names. A manifest without a name and without a workload is garbage for prune only
+ *            with, when there was one; `removed`: goes with its last workload
+ * image      names. A manifest without one stays until it is pruned or removed
  * layer      the files in layers/: key is the diff-id, or the chain-id where `chain` is set (a
  *            layer that cannot be written without those below it)
  * manifest_layer  the layers of a manifest, lowest is position 0, with the blob each came from
@@ -24,6 +24,7 @@ const char store_schema[] =
 	"  created_ns INTEGER NOT NULL," /* the image's own date; 0: none */
 	"  imported_ns INTEGER NOT NULL,"
 	"  size INTEGER NOT NULL," /* bytes of its layer files */
+	"  removed INTEGER NOT NULL DEFAULT 0,"
 	"  manifest_digest TEXT,"
 	"  manifest TEXT,"
 	"  config TEXT NOT NULL"
