@@ -114,14 +114,16 @@ static void ruleset(const struct network *net, struct buf *to)
 	buf_printf(to, "ip daddr . meta l4proto . th dport map @%s\n", map_one);
 	buf_printf(to, "add rule inet %s publish dnat ip to meta l4proto . th dport map @%s\n", t,
 		   map_any);
-	buf_printf(to, "add rule inet %s prerouting fib daddr type local jump publish\n", t);
+	/* What comes from the network itself goes to the keeper's socket: sent straight back over
+	 * the port it came from it would be lost, unless that reflects all (hairpin mode). */
+	buf_printf(to, "add rule inet %s prerouting iifname != \"%s\" fib daddr type local ", t,
+		   net->bridge);
+	buf_printf(to, "jump publish\n");
 	buf_printf(to, "add rule inet %s output ip daddr != 127.0.0.0/8 fib daddr type local ", t);
 	buf_printf(to, "jump publish\n");
 	buf_printf(to, "add rule inet %s postrouting ip saddr %s oifname != \"%s\" ", t, subnet,
 		   net->bridge);
 	buf_printf(to, "ip daddr != %s masquerade\n", subnet);
-	buf_printf(to, "add rule inet %s postrouting ip saddr %s ip daddr %s ", t, subnet, subnet);
-	buf_printf(to, "ct status dnat masquerade\n");
 	buf_printf(to, "add rule inet %s forward iifname \"%s\" accept\n", t, net->bridge);
 	buf_printf(to, "add rule inet %s forward oifname \"%s\" ", t, net->bridge);
 	buf_printf(to, "ct state established,related accept\n");

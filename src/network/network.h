@@ -80,9 +80,9 @@ int network_attach_machine(const struct network *net, const char *id, struct err
 
 /*
  * Sends what arrives at the ports (bound by ports_bind(), so that host_port is final) to `address`,
- * by the host's firewall. Loopback destinations and IPv6 are not touched: ports_serve() does those.
- * Where nft is missing it does nothing, and ports_serve() does all. Ports that the firewall still
- * sends elsewhere for a workload that is gone are taken over.
+ * by the host's firewall. Loopback destinations, IPv6 and callers on the network itself are not
+ * touched: ports_serve() does those. Where nft is missing it does nothing, and ports_serve() does
+ * all. Ports that the firewall still sends elsewhere for a workload that is gone are taken over.
  */
 int network_publish(const struct network *net, const char *id, const struct keeper_port *ports,
 		    size_t n_ports, uint32_t address, struct err *err) HULL_MUST_CHECK;

@@ -18,6 +18,7 @@
 
 #include "base/err.h"
 #include "base/fd.h"
+#include "base/loop.h"
 #include "network/netlink.h"
 #include "network/network.h"
 
@@ -150,4 +151,19 @@ static inline void lab_stop(pid_t pid)
 		(void)kill(pid, SIGKILL);
 		(void)waitpid(pid, NULL, 0);
 	}
+}
+
+/* A keeper: serves `set` in a loop of its own until lab_stop(). */
+static inline pid_t lab_keeper(struct ports *set, uint32_t address)
+{
+	(void)fflush(stdout);
+	pid_t pid = fork();
+	if (pid == 0) {
+		AUTO(auto_loop_free) struct loop *loop = NULL;
+		struct err err = ERR_INIT;
+		(void)alarm(60);
+		_exit(loop_new(&loop, &err) < 0 || ports_serve(set, loop, address, &err) < 0 ||
+		      loop_run(loop, &err) < 0);
+	}
+	return pid;
 }

@@ -3,6 +3,10 @@
 
 #include <signal.h>
 
+#include "base/buf.h"
+#include "base/proc.h"
+#include "proto/control.h"
+
 static const char id_a[] = "aaaaaaaaaaaa1111111111111111111111111111111111111111111111111111";
 static const char id_b[] = "bbbbbbbbbbbb2222222222222222222222222222222222222222222222222222";
 
@@ -89,5 +93,455 @@ TEST(detaching_leaves_no_link)
 	EXPECT(!has_link("hlbbbbbbbbbbbb"));
 	EXPECT_EQ(network_remove(&net, &err), 0);
 	EXPECT(!has_link("hull0"));
+	EXPECT_EQ(network_remove(&net, &err), 0);
+}
+
+/* The outside: a namespace behind a bridge of the host's own, as a router's other side. */
+enum { OUTSIDE_HOST = 0xc0000201 /* 192.0.2.1, the host's */, OUTSIDE = 0xc0000202 };
+
+static int outside(void)
+{
+	static const uint8_t bridge_mac[6] = {2, 0, 0, 0, 0, 1};
+	static const uint8_t mac[6] = {2, 0, 0, 0, 0, 2};
+	AUTO(auto_netlink_close) struct netlink *nl = NULL;
+	AUTO(auto_netlink_close) struct netlink *far = NULL;
+	struct err err = ERR_INIT;
+	struct link link;
+
+	AUTO_CLOSE int fd = lab_netns();
+	if (netlink_open(NETLINK_ROUTE, &nl, &err) < 0 ||
+	    link_add_bridge(nl, "up0", bridge_mac, 0, &err) < 0 ||
+	    link_get(nl, "up0", &link, &err) != 0 ||
+	    address_add(nl, link.index, OUTSIDE_HOST, 24, &err) < 0 ||
+	    link_up(nl, link.index, 0, 0, &err) < 0)
+		return -1;
+	struct veth veth = {.name = "up0p",
+			    .master = link.index,
+			    .netns_fd = fd,
+			    .peer = "eth0",
+			    .peer_mac = mac,
+			    .mtu = 1500};
+	if (link_add_veth(nl, &veth, &err) < 0 ||
+	    netlink_open_in(fd, NETLINK_ROUTE, &far, &err) < 0 || link_up(far, 1, 0, 0, &err) < 0 ||
+	    link_get(far, "eth0", &link, &err) != 0 ||
+	    address_add(far, link.index, OUTSIDE, 24, &err) < 0 ||
+	    link_up(far, link.index, 0, 0, &err) < 0)
+		return -1;
+	return TAKE_FD(fd);
+}
+
+/* A host with an outside and one workload. */
+struct world {
+	int outside, a;
+	struct network net;
+};
+
+static bool world_open(struct world *w)
+{
+	struct err err = ERR_INIT;
+	struct network_report report;
+
+	*w = (struct world){.outside = -1, .a = -1, .net = net0()};
+	if (!lab_enter())
+		return false;
+	w->outside = outside();
+	w->a = lab_netns();
+	return w->outside >= 0 && w->a >= 0 && network_ensure(&w->net, &report, &err) == 0 &&
+	       network_attach_container(&w->net, id_a, w->a, nth(0), &err) == 0;
+}
+
+static void world_close(struct world *w)
+{
+	auto_close(&w->outside);
+	auto_close(&w->a);
+}
+
+#define AUTO_WORLD AUTO(world_close)
+
+TEST(a_workload_reaches_the_outside_which_knows_no_way_back)
+{
+	AUTO_WORLD struct world w;
+	struct lab_peer peer = {.address = OUTSIDE, .port = 80};
+
+	EXPECT(world_open(&w));
+	pid_t server = lab_server(w.outside, &peer);
+	int tcp = lab_in(w.a, lab_ask, &peer);
+	lab_stop(server);
+	peer.udp = true;
+	server = lab_server(w.outside, &peer);
+	int udp = lab_in(w.a, lab_ask, &peer);
+	lab_stop(server);
+	EXPECT_EQ(tcp, 0);
+	EXPECT_EQ(udp, 0);
+}
+
+/* Asks from the outside over a route through the host. */
+static int ask_through_host(const void *arg)
+{
+	AUTO(auto_netlink_close) struct netlink *nl = NULL;
+	struct err err = ERR_INIT;
+	struct link link;
+
+	if (netlink_open(NETLINK_ROUTE, &nl, &err) < 0 || link_get(nl, "eth0", &link, &err) != 0 ||
+	    route_add_default(nl, link.index, OUTSIDE_HOST, &err) < 0)
+		return 50;
+	return lab_ask(arg);
+}
+
+TEST(what_is_not_published_cannot_be_reached_from_outside)
+{
+	AUTO_WORLD struct world w;
+	struct lab_peer peer = {.address = nth(0), .port = 80};
+
+	EXPECT(world_open(&w));
+	pid_t server = lab_server(w.a, &peer);
+	int from_outside = lab_in(w.outside, ask_through_host, &peer);
+	int from_host = lab_in(-1, lab_ask, &peer);
+	lab_stop(server);
+	EXPECT_EQ(from_outside, 1);
+	EXPECT_EQ(from_host, 0);
+}
+
+/* Asks 192.0.2.1:8080 from outside, from the host itself and from the workload itself. */
+static void ask_all(const struct world *w, bool udp, int answers[3])
+{
+	struct lab_peer in = {.address = nth(0), .port = 80, .udp = udp};
+	struct lab_peer peer = {.address = OUTSIDE_HOST, .port = 8080, .udp = udp};
+
+	pid_t server = lab_server(w->a, &in);
+	answers[0] = lab_in(w->outside, lab_ask, &peer);
+	answers[1] = lab_in(-1, lab_ask, &peer);
+	answers[2] = lab_in(w->a, lab_ask, &peer);
+	lab_stop(server);
+}
+
+TEST(a_published_port_is_reached_from_outside_and_from_the_host)
+{
+	AUTO_WORLD struct world w;
+	struct err err = ERR_INIT;
+	char ip[] = "192.0.2.1";
+	int answers[3];
+
+	EXPECT(world_open(&w));
+	for (int i = 0; i < 4; i++) { /* both protocols, all addresses or that one */
+		struct keeper_port port = {.host_ip = i & 1 ? ip : NULL,
+					   .host_port = 8080,
+					   .port = 80,
+					   .udp = i & 2};
+		EXPECT_EQ(network_publish(&w.net, id_a, &port, 1, nth(0), &err), 0);
+		ask_all(&w, port.udp, answers);
+		EXPECT_EQ(answers[0], 0);
+		EXPECT_EQ(answers[1], 0);
+	}
+}
+
+TEST(a_workload_reaches_its_own_published_port_over_the_host)
+{
+	for (int udp = 0; udp < 2; udp++) {
+		AUTO_WORLD struct world w;
+		struct err err = ERR_INIT;
+		struct keeper_port port = {.host_port = 8080, .port = 80, .udp = udp};
+		AUTO(auto_ports_free) struct ports *set = NULL;
+		int answers[3];
+
+		EXPECT(world_open(&w));
+		EXPECT_EQ(ports_bind(&port, 1, &set, &err), 0);
+		EXPECT_EQ(network_publish(&w.net, id_a, &port, 1, nth(0), &err), 0);
+		pid_t k = lab_keeper(set, nth(0));
+		ask_all(&w, udp, answers);
+		lab_stop(k);
+		for (int i = 0; i < 3; i++)
+			EXPECT_EQ(answers[i], 0);
+	}
+}
+
+TEST(a_port_published_on_one_address_is_not_there_on_another)
+{
+	AUTO_WORLD struct world w;
+	struct err err = ERR_INIT;
+	char ip[] = "192.0.2.99";
+	struct keeper_port port = {.host_ip = ip, .host_port = 8080, .port = 80};
+	int answers[3];
+
+	EXPECT(world_open(&w));
+	EXPECT_EQ(network_publish(&w.net, id_a, &port, 1, nth(0), &err), 0);
+	ask_all(&w, false, answers);
+	for (int i = 0; i < 3; i++)
+		EXPECT_EQ(answers[i], 1);
+}
+
+TEST(a_withdrawn_port_is_not_reached)
+{
+	AUTO_WORLD struct world w;
+	struct err err = ERR_INIT;
+	struct keeper_port port = {.host_port = 8080, .port = 80};
+	int answers[3];
+
+	EXPECT(world_open(&w));
+	EXPECT_EQ(network_publish(&w.net, id_a, &port, 1, nth(0), &err), 0);
+	EXPECT_EQ(network_detach(&w.net, id_a, &err), 0);
+	ask_all(&w, false, answers);
+	for (int i = 0; i < 3; i++)
+		EXPECT_EQ(answers[i], 1);
+}
+
+/* What the table of the network holds, as nft tells it. */
+static int elements(const char *bridge)
+{
+	AUTO_BUF struct buf text = BUF_INIT;
+	struct err err = ERR_INIT;
+	char table[64];
+	int n = 0;
+
+	(void)snprintf(table, sizeof(table), "hull_%s", bridge);
+	const char *const argv[] = {"nft", "list", "table", "inet", table, NULL};
+	if (proc_run(argv, NULL, &text, &err) < 0)
+		return -1;
+	for (const char *p = text.data; (p = strstr(p, " comment \"")) != NULL; p++)
+		n++;
+	return n;
+}
+
+TEST(the_ports_of_a_workload_are_there_once_and_go_together)
+{
+	struct err err = ERR_INIT;
+	struct network net = net0();
+	struct network_report report;
+	enum { MANY = 1000 };
+	static struct keeper_port ports[MANY];
+	struct keeper_port other = {.host_port = 80, .port = 80};
+
+	EXPECT(lab_enter());
+	EXPECT_EQ(network_ensure(&net, &report, &err), 0);
+	for (uint32_t i = 0; i < MANY; i++)
+		ports[i] = (struct keeper_port){.host_port = 1000 + i, .port = 2000 + i};
+	EXPECT_EQ(network_publish(&net, id_a, ports, MANY, nth(0), &err), 0);
+	EXPECT_EQ(network_publish(&net, id_b, &other, 1, nth(1), &err), 0);
+	EXPECT_EQ(network_publish(&net, id_a, ports, MANY, nth(5), &err), 0);
+	EXPECT_EQ(elements("hull0"), MANY + 1);
+	EXPECT_EQ(network_detach(&net, id_a, &err), 0);
+	EXPECT_EQ(elements("hull0"), 1);
+	EXPECT_EQ(network_detach(&net, id_b, &err), 0);
+	EXPECT_EQ(elements("hull0"), 0);
+}
+
+TEST(a_port_left_by_a_dead_workload_is_taken_over)
+{
+	AUTO_WORLD struct world w;
+	struct err err = ERR_INIT;
+	struct keeper_port port = {.host_port = 8080, .port = 80};
+	int answers[3];
+
+	EXPECT(world_open(&w));
+	EXPECT_EQ(network_publish(&w.net, id_b, &port, 1, nth(7), &err), 0);
+	EXPECT_EQ(network_publish(&w.net, id_a, &port, 1, nth(0), &err), 0);
+	EXPECT_EQ(elements("hull0"), 1);
+	ask_all(&w, false, answers);
+	EXPECT_EQ(answers[0], 0);
+}
+
+TEST(whatever_is_left_of_a_workload_is_listed_and_removed)
+{
+	struct err err = ERR_INIT;
+	struct network net = net0();
+	struct network_report report;
+	struct keeper_port port = {.host_port = 8080, .port = 80};
+	AUTO_STRV struct strv ids = {0};
+	AUTO_STRV struct strv none = {0};
+
+	EXPECT(lab_enter());
+	EXPECT_EQ(network_list(&net, &none, &err), 0);
+	EXPECT_EQ(network_ensure(&net, &report, &err), 0);
+	EXPECT_EQ(network_list(&net, &none, &err), 0);
+	EXPECT_EQ(none.n, 0);
+	EXPECT_EQ(network_attach_machine(&net, id_a, &err), 0); /* a link and a port */
+	EXPECT_EQ(network_publish(&net, id_a, &port, 1, nth(0), &err), 0);
+	port.host_port = 81;
+	EXPECT_EQ(network_publish(&net, id_b, &port, 1, nth(1), &err), 0); /* only a port */
+	EXPECT_EQ(network_list(&net, &ids, &err), 0);
+	EXPECT_EQ(ids.n, 2);
+	EXPECT_STR(ids.v[0], "aaaaaaaaaaaa");
+	EXPECT_STR(ids.v[1], "bbbbbbbbbbbb");
+	for (size_t i = 0; i < ids.n; i++) /* the head of an id will do */
+		EXPECT_EQ(network_detach(&net, ids.v[i], &err), 0);
+	EXPECT_EQ(network_list(&net, &none, &err), 0);
+	EXPECT_EQ(none.n, 0);
+}
+
+TEST(a_workload_is_attached_again_over_what_its_earlier_life_left)
+{
+	struct err err = ERR_INIT;
+	struct network net = net0();
+	struct network_report report;
+
+	EXPECT(lab_enter());
+	AUTO_CLOSE int old = lab_netns();
+	AUTO_CLOSE int new = lab_netns();
+	EXPECT_EQ(network_ensure(&net, &report, &err), 0);
+	EXPECT_EQ(network_attach_container(&net, id_a, old, nth(0), &err), 0);
+	EXPECT_EQ(network_attach_container(&net, id_a, new, nth(0), &err), 0);
+	struct lab_peer peer = {.address = nth(0), .port = 80};
+	pid_t server = lab_server(new, &peer);
+	int answer = lab_in(-1, lab_ask, &peer);
+	lab_stop(server);
+	EXPECT_EQ(answer, 0);
+	EXPECT_EQ(network_attach_machine(&net, id_a, &err), 0);
+	EXPECT_EQ(network_attach_machine(&net, id_a, &err), 0);
+}
+
+TEST(a_failed_attach_leaves_nothing)
+{
+	struct err err = ERR_INIT;
+	struct network net = net0();
+	struct network_report report;
+	AUTO_STRV struct strv ids = {0};
+
+	EXPECT(lab_enter());
+	AUTO_CLOSE int ns = lab_netns();
+	AUTO_CLOSE int not_ns = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	EXPECT_EQ(network_attach_container(&net, id_a, ns, nth(0), &err), -ENOENT);
+	EXPECT_STR(err.msg, "attach to network: bridge 'hull0' is gone");
+	err = ERR_INIT;
+	EXPECT_EQ(network_ensure(&net, &report, &err), 0);
+	EXPECT(network_attach_container(&net, id_a, not_ns, nth(0), &err) < 0);
+	err = ERR_INIT;
+	EXPECT_EQ(network_attach_container(&net, id_a, ns, nth(0), &err), 0);
+	EXPECT(network_attach_container(&net, id_b, ns, nth(1), &err) < 0); /* has an eth0 */
+	err = ERR_INIT;
+	EXPECT_EQ(network_list(&net, &ids, &err), 0);
+	EXPECT_EQ(ids.n, 1);
+	EXPECT_STR(ids.v[0], "aaaaaaaaaaaa");
+}
+
+TEST(half_a_bridge_is_finished_by_the_next)
+{
+	static const uint8_t mac[6] = {2, 0, 0, 0, 0, 9};
+	AUTO(auto_netlink_close) struct netlink *nl = NULL;
+	struct err err = ERR_INIT;
+	struct network net = net0();
+	struct network_report report;
+
+	EXPECT(lab_enter());
+	AUTO_CLOSE int a = lab_netns();
+	EXPECT_EQ(netlink_open(NETLINK_ROUTE, &nl, &err), 0);
+	EXPECT_EQ(link_add_bridge(nl, "hull0", mac, 0, &err), 0);
+	EXPECT_EQ(network_ensure(&net, &report, &err), 0);
+	EXPECT_EQ(network_attach_container(&net, id_a, a, nth(0), &err), 0);
+	struct lab_peer peer = {.address = subnet_gateway(&net.subnet), .port = 80};
+	pid_t server = lab_server(-1, &peer);
+	int answer = lab_in(a, lab_ask, &peer);
+	lab_stop(server);
+	EXPECT_EQ(answer, 0);
+}
+
+TEST(a_lost_table_is_made_again)
+{
+	AUTO_WORLD struct world w;
+	struct err err = ERR_INIT;
+	struct network_report report;
+	static const char *const flush[] = {"nft", "flush", "ruleset", NULL};
+	struct lab_peer peer = {.address = OUTSIDE, .port = 80};
+
+	EXPECT(world_open(&w));
+	EXPECT_EQ(proc_run(flush, NULL, NULL, &err), 0);
+	EXPECT_EQ(elements("hull0"), -1);
+	EXPECT_EQ(network_ensure(&w.net, &report, &err), 0);
+	EXPECT_EQ(elements("hull0"), 0);
+	pid_t server = lab_server(w.outside, &peer);
+	int answer = lab_in(w.a, lab_ask, &peer);
+	lab_stop(server);
+	EXPECT_EQ(answer, 0);
+}
+
+TEST(a_subnet_of_somebody_else_is_refused_by_name)
+{
+	struct err err = ERR_INIT;
+	struct network net = {.bridge = "hull0"};
+	struct network_report report;
+
+	EXPECT(lab_enter());
+	AUTO_CLOSE int out = outside();
+	EXPECT(out >= 0);
+	EXPECT_EQ(subnet_parse("192.0.2.128/25", &net.subnet, &err), 0);
+	EXPECT_EQ(network_ensure(&net, &report, &err), -EADDRINUSE);
+	EXPECT_STR(err.msg, "network: subnet 192.0.2.128/25 is in use by interface 'up0'");
+	err = ERR_INIT;
+	EXPECT_EQ(subnet_parse("192.0.0.0/16", &net.subnet, &err), 0);
+	EXPECT_EQ(network_ensure(&net, &report, &err), -EADDRINUSE);
+	EXPECT(!has_link("hull0"));
+}
+
+TEST(a_name_that_is_no_bridge_is_refused)
+{
+	static const char *const names[] = {"", "hull0; flush", "a/b", "sixteen-letters-", "-x",
+					    "7"};
+	struct network_report report;
+	struct network net = net0();
+
+	EXPECT(lab_enter());
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		struct err err = ERR_INIT;
+		net.bridge = names[i];
+		EXPECT_EQ(network_ensure(&net, &report, &err), -EINVAL);
+	}
+	struct err err = ERR_INIT;
+	net.bridge = "lo";
+	EXPECT_EQ(network_ensure(&net, &report, &err), -EEXIST);
+	EXPECT_STR(err.msg, "network: interface 'lo' is there and is not a bridge");
+}
+
+TEST(two_networks_side_by_side_do_not_touch_each_other)
+{
+	AUTO_WORLD struct world w;
+	struct err err = ERR_INIT;
+	struct network_report report;
+	struct network other = {.bridge = "hull-0a1b2c",
+				.subnet = {.base = 0x0ad70000, .prefix = 16}};
+	struct keeper_port port = {.host_port = 9090, .port = 80};
+	AUTO_STRV struct strv ids = {0};
+
+	EXPECT(world_open(&w));
+	AUTO_CLOSE int b = lab_netns();
+	uint32_t b_address = subnet_nth(&other.subnet, 0);
+	EXPECT_EQ(network_ensure(&other, &report, &err), 0);
+	EXPECT_EQ(network_attach_container(&other, id_b, b, b_address, &err), 0);
+	EXPECT_EQ(network_publish(&other, id_b, &port, 1, b_address, &err), 0);
+
+	struct lab_peer direct = {.address = b_address, .port = 80};
+	struct lab_peer published = {.address = OUTSIDE_HOST, .port = 9090};
+	pid_t server = lab_server(b, &direct);
+	int hidden = lab_in(w.a, lab_ask, &direct);
+	int over_host = lab_in(w.a, lab_ask, &published);
+	EXPECT_EQ(network_list(&w.net, &ids, &err), 0);
+	size_t n_first = ids.n;
+	EXPECT_EQ(network_detach(&w.net, id_a, &err), 0);
+	EXPECT_EQ(network_remove(&w.net, &err), 0);
+	int from_outside = lab_in(w.outside, lab_ask, &published);
+	lab_stop(server);
+	EXPECT_EQ(hidden, 1);
+	EXPECT_EQ(over_host, 0);
+	EXPECT_EQ(n_first, 1);
+	EXPECT_EQ(from_outside, 0);
+}
+
+TEST(a_host_without_nft_is_told_and_attaches_all_the_same)
+{
+	struct err err = ERR_INIT;
+	struct network net = net0();
+	struct network_report report;
+	struct keeper_port port = {.host_port = 8080, .port = 80};
+
+	EXPECT(lab_enter());
+	AUTO_CLOSE int a = lab_netns();
+	char *path = strdup(getenv("PATH"));
+	(void)setenv("PATH", "/nowhere", 1);
+	int r = network_ensure(&net, &report, &err);
+	(void)setenv("PATH", path, 1);
+	free(path);
+	EXPECT_EQ(r, 0);
+	EXPECT(strstr(report.notice, "no nftables here"));
+	EXPECT_EQ(network_attach_container(&net, id_a, a, nth(0), &err), 0);
+	EXPECT_EQ(network_publish(&net, id_a, &port, 1, nth(0), &err), 0);
+	EXPECT_EQ(network_detach(&net, id_a, &err), 0);
 	EXPECT_EQ(network_remove(&net, &err), 0);
 }

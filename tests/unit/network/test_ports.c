@@ -3,23 +3,7 @@
 
 #include <signal.h>
 
-#include "base/loop.h"
 #include "proto/control.h"
-
-/* A keeper of one port: forks, binds nothing itself, serves `set` in a loop until killed. */
-static pid_t keeper(struct ports *set, uint32_t address)
-{
-	(void)fflush(stdout);
-	pid_t pid = fork();
-	if (pid == 0) {
-		AUTO(auto_loop_free) struct loop *loop = NULL;
-		struct err err = ERR_INIT;
-		(void)alarm(60);
-		_exit(loop_new(&loop, &err) < 0 || ports_serve(set, loop, address, &err) < 0 ||
-		      loop_run(loop, &err) < 0);
-	}
-	return pid;
-}
 
 static struct keeper_port loopback(bool udp)
 {
@@ -40,7 +24,7 @@ static void serves(bool udp, int *answer)
 	EXPECT(port.host_port > 0);
 	pid_t server =
 		lab_server(-1, &(struct lab_peer){.address = 0x7f000002, .port = 80, .udp = udp});
-	pid_t k = keeper(set, 0x7f000002);
+	pid_t k = lab_keeper(set, 0x7f000002);
 	struct lab_peer peer = {.address = 0x7f000001,
 				.port = (uint16_t)port.host_port,
 				.udp = udp};
@@ -161,7 +145,7 @@ TEST(a_port_without_an_address_answers_in_both_families)
 		EXPECT(lab_enter());
 		EXPECT_EQ(ports_bind(&port, 1, &set, &err), 0);
 		pid_t server = lab_server(-1, &at);
-		pid_t k = keeper(set, 0x7f000002);
+		pid_t k = lab_keeper(set, 0x7f000002);
 		at = (struct lab_peer){0x7f000001, (uint16_t)port.host_port, udp};
 		int answer = lab_in(-1, ask_both, &at);
 		/* a datagram's answer comes from the address that was asked */
@@ -216,7 +200,7 @@ static bool pair_open(struct pair *p)
 	if (!lab_enter() || ports_bind(&port, 1, &p->set, &err) < 0)
 		return false;
 	p->port = port.host_port;
-	p->keeper = keeper(p->set, 0x7f000002);
+	p->keeper = lab_keeper(p->set, 0x7f000002);
 	p->listener = listener();
 	p->caller = connect_to(0x7f000001, p->port);
 	p->workload = accept4(p->listener, NULL, NULL, SOCK_CLOEXEC);
@@ -466,7 +450,7 @@ TEST(a_port_is_served_again_after_a_stop_for_another_address)
 
 	struct lab_peer at = {.address = 0x7f000002, .port = 80};
 	pid_t server = lab_server(-1, &at);
-	pid_t k = keeper(set, 0x7f000002);
+	pid_t k = lab_keeper(set, 0x7f000002);
 	at = (struct lab_peer){.address = 0x7f000001, .port = (uint16_t)port.host_port};
 	int answer = lab_in(-1, lab_ask, &at);
 	lab_stop(k);
@@ -486,7 +470,7 @@ TEST(many_callers_of_a_udp_port_each_get_their_own_answer)
 	EXPECT(lab_enter());
 	EXPECT_EQ(ports_bind(&port, 1, &set, &err), 0);
 	pid_t server = lab_server(-1, &at);
-	pid_t k = keeper(set, 0x7f000002);
+	pid_t k = lab_keeper(set, 0x7f000002);
 	at = (struct lab_peer){0x7f000001, (uint16_t)port.host_port, true};
 	for (int i = 0; i < CALLERS; i++)
 		bad += lab_ask(&at) != 0;
