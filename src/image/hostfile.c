@@ -56,7 +56,7 @@ int hostfile_xattrs(int fd, bool skip_overlay, struct xattr_set *set, uint64_t *
 }
 
 /* Copies [at, end). */
-static int copy_range(int fd, uint64_t at, uint64_t end, char *room, struct erofs *erofs,
+static int copy_range(int fd, uint64_t at, uint64_t end, char *room, const struct hostfile_to *to,
 		      struct err *err)
 {
 	while (at < end) {
@@ -67,7 +67,9 @@ static int copy_range(int fd, uint64_t at, uint64_t end, char *room, struct erof
 			return err_sys(err, "read");
 		if (n == 0)
 			return err_set(err, EIO, "it became shorter while it was read");
-		int r = erofs_file_write(erofs, at, room, (size_t)n, err);
+		int r = erofs_file_write(to->erofs, at, room, (size_t)n, err);
+		if (r == 0 && to->tee)
+			r = to->tee(to->ctx, room, (size_t)n, err);
 		if (r < 0)
 			return r;
 		at += (uint64_t)n;
@@ -75,26 +77,44 @@ static int copy_range(int fd, uint64_t at, uint64_t end, char *room, struct erof
 	return 0;
 }
 
-int hostfile_content(int fd, uint64_t size, struct inode *inode, struct tree *tree,
-		     struct erofs *erofs, struct err *err)
+static int tell_hole(const struct hostfile_to *to, uint64_t n, struct err *err)
+{
+	int r = 0;
+
+	for (; r == 0 && to->tee && n > 0; n -= n < STEP ? n : STEP)
+		r = to->tee(to->ctx, NULL, n < STEP ? (size_t)n : STEP, err);
+	return r;
+}
+
+/* Where the next data begins (*data) and ends (*end) at or behind `at`, both at most size. */
+static void next_data(int fd, uint64_t at, uint64_t size, uint64_t *data, uint64_t *end)
+{
+	off_t from = lseek(fd, (off_t)at, SEEK_DATA);
+	if (from < 0 && errno == ENXIO) {
+		*data = *end = size;
+		return;
+	}
+	off_t to = from < 0 ? -1 : lseek(fd, from, SEEK_HOLE);
+	bool known = from >= 0 && to > from; /* else the file system knows no holes */
+	*data = known ? (uint64_t)from : at;
+	*end = known ? (uint64_t)to : size;
+	*data = *data < size ? *data : size;
+	*end = *end < size ? *end : size;
+}
+
+int hostfile_content(int fd, uint64_t size, struct inode *inode, const struct hostfile_to *to,
+		     struct err *err)
 {
 	AUTO_FREE char *room = malloc(STEP);
 	if (!room)
 		return err_set(err, ENOMEM, "out of memory");
 
-	int r = erofs_file_begin(erofs, inode, size, err);
-	for (uint64_t at = 0; r == 0 && at < size;) {
-		off_t data = lseek(fd, (off_t)at, SEEK_DATA);
-		if (data < 0 && errno == ENXIO)
-			break;
-		off_t hole = data < 0 ? -1 : lseek(fd, data, SEEK_HOLE);
-		if (data < 0 || hole < 0) { /* the file system knows no holes */
-			data = (off_t)at;
-			hole = (off_t)size;
-		}
-		uint64_t end = (uint64_t)hole < size ? (uint64_t)hole : size;
-		r = copy_range(fd, (uint64_t)data, end, room, erofs, err);
-		at = end > at ? end : size;
+	int r = erofs_file_begin(to->erofs, inode, size, err);
+	for (uint64_t at = 0, data, end; r == 0 && at < size; at = end) {
+		next_data(fd, at, size, &data, &end);
+		r = tell_hole(to, data - at, err);
+		if (r == 0)
+			r = copy_range(fd, data, end, room, to, err);
 	}
-	return r < 0 ? r : erofs_file_end(erofs, tree, err);
+	return r < 0 ? r : erofs_file_end(to->erofs, to->tree, err);
 }

@@ -10,9 +10,11 @@
 
 #include "base/err.h"
 #include "image/erofs.h"
+#include "image/folder.h"
 #include "image/lower.h"
 #include "image/source.h"
 #include "image/tar.h"
+#include "image/tar_emit.h"
 #include "image/tree.h"
 
 #define DEFAULT_BYTES   (UINT64_C(256) << 30)
@@ -90,6 +92,19 @@ int layer_read_tar(struct layer *l, layer_read_fn *read, void *ctx, struct err *
 		r = tar_read(s, l->tree, l->erofs, &l->info.ignored_xattrs, err);
 	if (r == 0)
 		r = source_finish(s, &l->info, err);
+	return r < 0 ? r : seal(l, err);
+}
+
+int layer_read_folder(struct layer *l, int dirfd, layer_write_fn *write, void *ctx, struct err *err)
+{
+	AUTO(auto_tar_emitter_free) struct tar_emitter *tar = NULL;
+
+	assert(!l->read);
+	int r = tar_emitter_new(write, ctx, &tar, err);
+	if (r == 0)
+		r = folder_read(dirfd, l->tree, l->erofs, tar, &l->info.ignored_xattrs, err);
+	if (r == 0)
+		r = tar_emit_end(tar, &l->info, err);
 	return r < 0 ? r : seal(l, err);
 }
 

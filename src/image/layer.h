@@ -79,6 +79,18 @@ int layer_read_tar(struct layer *layer, layer_read_fn *read, void *ctx, struct e
 /* A layer_read_fn for a descriptor; ctx is a pointer to it. */
 ssize_t layer_read_fd(void *ctx, void *bytes, size_t n, struct err *err) HULL_MUST_CHECK;
 
+/* Takes n bytes. */
+typedef int layer_write_fn(void *ctx, const void *bytes, size_t n, struct err *err);
+
+/*
+ * Takes the folder dirfd (borrowed) as it lies on the host: links are not followed, folders that
+ * something else is mounted on are taken as empty, names that would mean a deletion are refused. It
+ * also makes the tar of it, in one form only, whose digest is the diff-id; `write` gets that tar
+ * (NULL: nobody). Reading that tar gives the same layer.
+ */
+int layer_read_folder(struct layer *layer, int dirfd, layer_write_fn *write, void *ctx,
+		      struct err *err) HULL_MUST_CHECK;
+
 /* What was read; borrowed, valid as long as the layer. */
 const struct layer_info *layer_info(const struct layer *layer);
 

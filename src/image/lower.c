@@ -77,7 +77,8 @@ static int fill_file(const struct layer_lower *lower, struct tree *tree, struct 
 	if (r == 0)
 		r = copy_attributes(fd, tree, inode, &size, err);
 	if (r == 0)
-		r = hostfile_content(fd, size, inode, tree, erofs, err);
+		r = hostfile_content(fd, size, inode,
+				     &(struct hostfile_to){.tree = tree, .erofs = erofs}, err);
 	return r < 0 ? err_wrap(err, "'%s' of the layers below", show(inode->target, &shown)) : 0;
 }
 

@@ -10,12 +10,12 @@
 #include <archive_entry.h>
 #include <assert.h>
 #include <errno.h>
-#include <openssl/evp.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/err.h"
+#include "image/digest.h"
 
 enum { ROOM = 256 << 10, MAGIC_MAX = 6 };
 
@@ -26,8 +26,8 @@ struct source {
 	char *room; /* owned: what was read last */
 	size_t room_used; /* read ahead, not yet given on */
 	uint64_t in_bytes, tar_bytes, max_bytes;
-	EVP_MD_CTX *in_hash; /* NULL when the stream is the tar */
-	EVP_MD_CTX *tar_hash;
+	struct digest *in_hash; /* NULL when the stream is the tar */
+	struct digest *tar_hash;
 	struct archive *unpack; /* NULL when the stream is the tar */
 	const char *at; /* of the tar: hashed, not yet taken */
 	size_t n;
@@ -45,25 +45,6 @@ static const struct {
 	 6, archive_read_support_filter_xz},
 };
 
-static int hash_new(EVP_MD_CTX **ret, struct err *err)
-{
-	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-
-	if (!ctx || EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) != 1) {
-		EVP_MD_CTX_free(ctx);
-		return err_set(err, ENOMEM, "SHA-256 cannot be computed");
-	}
-	*ret = ctx;
-	return 0;
-}
-
-static int hash_add(EVP_MD_CTX *ctx, const void *bytes, size_t n, struct err *err)
-{
-	if (ctx && EVP_DigestUpdate(ctx, bytes, n) != 1)
-		return err_set(err, EIO, "SHA-256 cannot be computed");
-	return 0;
-}
-
 /* The next bytes of the stream as it came; 0 at its end. */
 static ssize_t read_in(struct source *s, struct err *err)
 {
@@ -76,7 +57,7 @@ static ssize_t read_in(struct source *s, struct err *err)
 		s->in_bytes += (uint64_t)n;
 	}
 	s->room_used = 0;
-	int r = hash_add(s->in_hash, s->room, (size_t)n, err);
+	int r = s->in_hash ? digest_add(s->in_hash, s->room, (size_t)n, err) : 0;
 	return r < 0 ? r : n;
 }
 
@@ -102,7 +83,7 @@ static int start_unpack(struct source *s, int (*support)(struct archive *a), str
 {
 	struct archive_entry *entry;
 
-	int r = hash_new(&s->in_hash, err);
+	int r = digest_new(&s->in_hash, err);
 	if (r < 0)
 		return r;
 	s->unpack = archive_read_new();
@@ -114,14 +95,20 @@ static int start_unpack(struct source *s, int (*support)(struct archive *a), str
 	    archive_read_open(s->unpack, s, NULL, unpack_read, NULL) != ARCHIVE_OK)
 		return unpack_failed(s, err);
 	r = archive_read_next_header(s->unpack, &entry);
-	return r == ARCHIVE_OK || r == ARCHIVE_EOF ? 0 : unpack_failed(s, err);
+	if (r != ARCHIVE_OK && r != ARCHIVE_EOF)
+		return unpack_failed(s, err);
+	/* libarchive takes a filter as often as it fits; the last one counted stands for the input
+	 */
+	if (archive_filter_count(s->unpack) > 2)
+		return err_set(err, EINVAL, "the archive is compressed more than once");
+	return 0;
 }
 
 /* Looks at the first bytes. */
 static int start(struct source *s, struct err *err)
 {
 	s->err = err;
-	int r = hash_new(&s->tar_hash, err);
+	int r = digest_new(&s->tar_hash, err);
 	if (r < 0)
 		return r;
 	while (s->room_used < MAGIC_MAX) {
@@ -165,8 +152,8 @@ void source_free(struct source *s)
 	if (!s)
 		return;
 	(void)archive_read_free(s->unpack);
-	EVP_MD_CTX_free(s->in_hash);
-	EVP_MD_CTX_free(s->tar_hash);
+	digest_free(s->in_hash);
+	digest_free(s->tar_hash);
 	free(s->room);
 	free(s);
 }
@@ -202,7 +189,7 @@ static int refill(struct source *s, struct err *err)
 	s->tar_bytes += n;
 	s->at = bytes;
 	s->n = n;
-	return hash_add(s->tar_hash, bytes, n, err);
+	return digest_add(s->tar_hash, bytes, n, err);
 }
 
 int source_take(struct source *s, size_t max, const void **ret, size_t *ret_n, struct err *err)
@@ -239,13 +226,6 @@ int source_exact(struct source *s, void *to, size_t n, struct err *err)
 	return 0;
 }
 
-static int hash_end(EVP_MD_CTX *ctx, uint8_t digest[LAYER_DIGEST], struct err *err)
-{
-	if (EVP_DigestFinal_ex(ctx, digest, NULL) != 1)
-		return err_set(err, EIO, "SHA-256 cannot be computed");
-	return 0;
-}
-
 int source_finish(struct source *s, struct layer_info *info, struct err *err)
 {
 	int r;
@@ -261,11 +241,11 @@ int source_finish(struct source *s, struct layer_info *info, struct err *err)
 			return err_set(err, EINVAL,
 				       "bytes behind the end of the compressed archive");
 	}
-	r = hash_end(s->tar_hash, info->diff_id, err);
+	r = digest_end(s->tar_hash, info->diff_id, err);
 	if (r < 0)
 		return r;
 	if (s->in_hash)
-		r = hash_end(s->in_hash, info->blob, err);
+		r = digest_end(s->in_hash, info->blob, err);
 	else
 		memcpy(info->blob, info->diff_id, sizeof(info->blob));
 	info->tar_bytes = s->tar_bytes;

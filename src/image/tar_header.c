@@ -410,6 +410,8 @@ static int read_entry(struct tar_header *h, const struct tar_pax *pax, struct so
 		r = set_type(h, err);
 	if (r < 0)
 		return r;
+	if (pax->socket && S_ISREG(h->mode) && h->type != '1')
+		h->mode = (h->mode & 07777) | S_IFSOCK;
 	/* Only files have content; what others say of their size means nothing (as in docker). */
 	if (S_ISREG(h->mode) && h->type != '1')
 		return set_content(h, pax, s, block, err);

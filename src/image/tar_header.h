@@ -20,6 +20,10 @@ struct source;
 
 enum { TAR_BLOCK = 512 };
 
+/* star's pax record for what tar has no type for; hull knows sockets. */
+#define TAR_FILETYPE        "SCHILY.filetype"
+#define TAR_FILETYPE_SOCKET "socket"
+
 /* A piece of a sparse file that is in the archive. */
 struct tar_piece {
 	uint64_t at, n;

@@ -122,6 +122,13 @@ static int key_mtime(struct tar_header *h, struct tar_pax *pax, const char *valu
 	return 0;
 }
 
+static int key_filetype(struct tar_header *h, struct tar_pax *pax, const char *value, size_t n,
+			struct err *err)
+{
+	pax->socket = strcmp(value, TAR_FILETYPE_SOCKET) == 0;
+	return 0;
+}
+
 static int key_sparse_major(struct tar_header *h, struct tar_pax *pax, const char *value, size_t n,
 			    struct err *err)
 {
@@ -197,6 +204,7 @@ static const struct {
 	{"mtime", key_mtime},
 	{"SCHILY.devmajor", key_major},
 	{"SCHILY.devminor", key_minor},
+	{TAR_FILETYPE, key_filetype},
 	{"GNU.sparse.name", key_sparse_name},
 	{"GNU.sparse.major", key_sparse_major},
 	{"GNU.sparse.size", key_sparse_size},

@@ -14,6 +14,7 @@ struct tar_header;
 /* What the records said, so that the header block behind them does not say it again. */
 struct tar_pax {
 	bool path, target, size, uid, gid, mtime, major, minor;
+	bool socket; /* star's way to say so */
 	bool sparse_name; /* path is the sparse file's */
 	bool sparse_size; /* header.size is the sparse file's */
 	bool sparse_map; /* pieces are known */

@@ -208,3 +208,24 @@ int xattr_pack_opaque(const struct xattrs *old, struct arena *arena, struct xatt
 	*ret = x;
 	return 0;
 }
+
+bool xattr_next(const struct xattrs *x, size_t *at, struct xattr_view *ret)
+{
+	size_t place = sizeof(struct erofs_xattr_header) + *at;
+
+	if (place >= x->len)
+		return false;
+	const char *p = (const char *)x->body + place;
+	struct erofs_xattr_entry e = entry_at(p);
+	*ret = (struct xattr_view){.space = "",
+				   .name = p + sizeof(e),
+				   .name_len = e.name_len,
+				   .value = p + sizeof(e) + e.name_len,
+				   .n = le16toh(e.value_size)};
+	for (size_t i = 0; i < sizeof(spaces) / sizeof(spaces[0]); i++) {
+		if (spaces[i].index == e.name_index)
+			ret->space = spaces[i].prefix;
+	}
+	*at += entry_size(&e);
+	return true;
+}

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -52,3 +53,15 @@ int xattr_pack(const struct xattr_set *set, struct arena *arena, struct xattrs *
 /* *ret becomes `old` (may be NULL) with the marks of an opaque folder added, from the arena. */
 int xattr_pack_opaque(const struct xattrs *old, struct arena *arena, struct xattrs **ret,
 		      struct err *err) HULL_MUST_CHECK;
+
+/* One attribute of a packed set; all borrowed from it. */
+struct xattr_view {
+	const char *space; /* "user." … */
+	const char *name; /* the rest, name_len bytes */
+	size_t name_len;
+	const void *value;
+	size_t n;
+};
+
+/* The attribute at *at (0 for the first, moved on to the next); false behind the last. */
+bool xattr_next(const struct xattrs *x, size_t *at, struct xattr_view *ret);
