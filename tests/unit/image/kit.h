@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <time.h>
 
 #include "base/buf.h"
 #include "base/err.h"
@@ -34,6 +35,18 @@ int scratch_file(void);
 /* A new folder below the working folder, removed when the program ends; its descriptor. */
 int scratch_folder(void);
 
+/* Makes the regular file `name` in dir with n bytes; 0 or -1. */
+int put_file(int dir, const char *name, const void *bytes, size_t n, mode_t mode);
+
+/* Sets the time of `name` in dir, not following a link. */
+void set_mtime(int dir, const char *name, time_t sec, long nsec);
+
+/* A scratch folder with one of everything a tar can hold, or -1. */
+int zoo_new(void);
+
+/* Puts extended attributes of each kind on files of the zoo; 0 or not. */
+int zoo_xattrs(int dir);
+
 /* Makes a layer of n bytes in out_fd. Returns what the layer calls answered. */
 int layer_of_bytes(const void *bytes, size_t n, int out_fd, const struct layer_limits *limits,
 		   const struct layer_lower *lower, struct layer_info *info, struct err *err);
@@ -42,6 +55,10 @@ int layer_of(const struct buf *tar, int out_fd, struct layer_info *info, struct 
 /* Makes a layer of what `command` (run by sh in the folder `dirfd`) writes to standard output. */
 int layer_of_command(const char *command, int dirfd, int out_fd, struct layer_info *info,
 		     struct err *err);
+
+/* Makes a layer of the folder; its tar is appended to *tar (may be NULL). */
+int layer_of_folder(int dirfd, int out_fd, struct buf *tar, struct layer_info *info,
+		    struct err *err);
 
 /* Mounts the EROFS file and returns its root folder (O_PATH); prints and returns -1 when that
  * fails. The mount, which is in no namespace, goes with the descriptor. */

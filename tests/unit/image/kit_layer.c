@@ -121,6 +121,27 @@ int layer_of_command(const char *command, int dirfd, int out_fd, struct layer_in
 	return r;
 }
 
+static int append(void *ctx, const void *bytes, size_t n, struct err *err)
+{
+	buf_add(ctx, bytes, n);
+	return buf_check(ctx, err);
+}
+
+int layer_of_folder(int dirfd, int out_fd, struct buf *tar, struct layer_info *info,
+		    struct err *err)
+{
+	AUTO(auto_layer_free) struct layer *layer = NULL;
+
+	int r = layer_new(out_fd, NULL, &layer, err);
+	if (r == 0)
+		r = layer_read_folder(layer, dirfd, tar ? append : NULL, tar, err);
+	if (r == 0)
+		r = layer_finish(layer, NULL, NULL, err);
+	if (r == 0)
+		*info = *layer_info(layer);
+	return r;
+}
+
 bool same_bytes(int a, int b)
 {
 	static char p[65536], q[65536];

@@ -5,11 +5,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/limits.h>
 #include <stdlib.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -19,76 +16,6 @@
 __attribute__((constructor)) static void skip_unless_root(void)
 {
 	need_root();
-}
-
-static void set_time(int dir, const char *name, time_t sec, long nsec)
-{
-	struct timespec times[2] = {{.tv_sec = sec, .tv_nsec = nsec},
-				    {.tv_sec = sec, .tv_nsec = nsec}};
-
-	(void)utimensat(dir, name, times, AT_SYMLINK_NOFOLLOW);
-}
-
-static int put_file(int dir, const char *name, const void *bytes, size_t n, mode_t mode)
-{
-	AUTO_CLOSE int fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-
-	if (fd < 0 || write(fd, bytes, n) != (ssize_t)n || fchmod(fd, mode) < 0)
-		return -1;
-	return 0;
-}
-
-/* A folder with one of everything. */
-static int make_zoo(void)
-{
-	int dir = scratch_folder();
-	static char big[300001];
-
-	for (size_t i = 0; i < sizeof(big); i++)
-		big[i] = (char)(i * 7 + i / 251);
-	int bad = fchmod(dir, 0751);
-	bad |= put_file(dir, "empty", "", 0, 0644) | put_file(dir, "big", big, sizeof(big), 04755);
-	bad |= put_file(dir, "block", big, 4096, 0400) | put_file(dir, "odd", big, 4097, 0664);
-	bad |= mkdirat(dir, "sub", 0700) | mkdirat(dir, "sub/deep", 02775) |
-	       mkdirat(dir, "tmp", 0700);
-	bad |= fchmodat(dir, "tmp", 01777, 0) | put_file(dir, "sub/deep/f", "f\n", 2, 0600);
-	bad |= symlinkat("sub/deep", dir, "link") | symlinkat("/nowhere", dir, "sub/dangling");
-	bad |= symlinkat("sub/deep", dir, "link2");
-	bad |= linkat(dir, "odd", dir, "sub/odd-again", 0) | linkat(dir, "odd", dir, "a-odd", 0);
-	bad |= mknodat(dir, "null", S_IFCHR | 0666, makedev(1, 3));
-	bad |= mknodat(dir, "disk", S_IFBLK | 0660, makedev(259, 70000));
-	bad |= mknodat(dir, "pipe", S_IFIFO | 0640, 0);
-	bad |= put_file(dir, "new\nline \x01", "x", 1, 0644) |
-	       put_file(dir, "\xff\xfe", "y", 1, 0644);
-	bad |= put_file(dir, "e\xcc\x81", "nfd", 3, 0644) |
-	       put_file(dir, "\xc3\xa9", "nfc", 3, 0644);
-	bad |= put_file(dir, "-dash", "", 0, 0644) | put_file(dir, "!early", "", 0, 0644);
-	bad |= fchownat(dir, "big", 70000, 4000000000, 0) | fchmodat(dir, "big", 04755, 0);
-	bad |= fchownat(dir, "link", 12, 13, AT_SYMLINK_NOFOLLOW);
-	set_time(dir, "empty", -86400, 5);
-	set_time(dir, "big", 5000000000, 999999999);
-	set_time(dir, "link", 77, 123456789);
-	set_time(dir, "sub/deep", 1, 1);
-	return bad ? -1 : dir;
-}
-
-static int put_xattrs(int dir)
-{
-	static char long_value[3000];
-	AUTO_CLOSE int big = openat(dir, "big", O_RDONLY | O_CLOEXEC);
-	AUTO_CLOSE int sub = openat(dir, "sub", O_RDONLY | O_CLOEXEC);
-	static const uint8_t caps[20] = {1, 0, 0, 2, 0, 0x20};
-	static const uint8_t acl[] = {2,    0,    0, 0, 1,    0,    7,    0,    0xff, 0xff,
-				      0xff, 0xff, 4, 0, 5,    0,    0xff, 0xff, 0xff, 0xff,
-				      0x20, 0,    5, 0, 0xff, 0xff, 0xff, 0xff};
-
-	memset(long_value, 'v', sizeof(long_value));
-	int bad = fsetxattr(big, "user.a", "x\0y", 3, 0) | fsetxattr(big, "user.empty", "", 0, 0);
-	bad |= fsetxattr(big, "trusted.t", long_value, sizeof(long_value), 0);
-	bad |= fsetxattr(big, "security.capability", caps, sizeof(caps), 0);
-	bad |= fsetxattr(sub, "user.on-a-folder", "1", 1, 0);
-	bad |= fsetxattr(sub, "system.posix_acl_default", acl, sizeof(acl), 0);
-	return bad;
 }
 
 static void compare_with_tar(int zoo, const char *command)
@@ -109,34 +36,34 @@ static void compare_with_tar(int zoo, const char *command)
 
 TEST(a_pax_tar_of_everything_reads_back_the_same)
 {
-	AUTO_CLOSE int zoo = make_zoo();
+	AUTO_CLOSE int zoo = zoo_new();
 	EXPECT(zoo >= 0);
 	compare_with_tar(zoo, "tar --format=posix --pax-option=delete=atime,delete=ctime -c .");
 }
 
 TEST(extended_attributes_read_back_the_same)
 {
-	AUTO_CLOSE int zoo = make_zoo();
+	AUTO_CLOSE int zoo = zoo_new();
 	EXPECT(zoo >= 0);
-	EXPECT_EQ(put_xattrs(zoo), 0);
+	EXPECT_EQ(zoo_xattrs(zoo), 0);
 	compare_with_tar(zoo, "tar --format=posix --xattrs '--xattrs-include=*' -c .");
 }
 
 TEST(a_gnu_tar_of_everything_reads_back_the_same)
 {
-	AUTO_CLOSE int zoo = make_zoo();
+	AUTO_CLOSE int zoo = zoo_new();
 	EXPECT(zoo >= 0);
 	for (const char *const *name =
 		     (const char *const[]){"empty", "big", "link", "sub/deep", NULL};
 	     *name; name++)
-		set_time(zoo, *name, 1500000000, 0);
+		set_mtime(zoo, *name, 1500000000, 0);
 	/* GNU's form has no fractions of seconds */
 	compare_with_tar(zoo, "find . -exec touch -h -d @1500000000 {} + && tar --format=gnu -c .");
 }
 
 TEST(compressed_tars_read_back_the_same)
 {
-	AUTO_CLOSE int zoo = make_zoo();
+	AUTO_CLOSE int zoo = zoo_new();
 	EXPECT(zoo >= 0);
 	compare_with_tar(zoo, "tar --format=posix -c . | gzip -1");
 	if (!test_failed)
@@ -355,13 +282,13 @@ TEST(a_folder_of_100000_names_is_found_and_listed_whole)
 
 TEST(the_same_tar_gives_the_same_bytes)
 {
-	AUTO_CLOSE int zoo = make_zoo();
+	AUTO_CLOSE int zoo = zoo_new();
 	AUTO_CLOSE int a = scratch_file();
 	AUTO_CLOSE int b = scratch_file();
 	struct layer_info x, y;
 	struct err err = ERR_INIT;
 
-	EXPECT_EQ(put_xattrs(zoo), 0);
+	EXPECT_EQ(zoo_xattrs(zoo), 0);
 	const char *command = "tar --format=posix --pax-option=delete=atime,delete=ctime "
 			      "--xattrs '--xattrs-include=*' -c .";
 	EXPECT_EQ(layer_of_command(command, zoo, a, &x, &err), 0);
