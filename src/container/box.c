@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "container/box.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <linux/openat2.h>
+#include <net/if.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/io.h"
+#include "base/path.h"
+#include "container/cgroup.h"
+#include "container/mnt.h"
+#include "container/note.h"
+#include "container/populate.h"
+#include "container/process.h"
+#include "container/tty.h"
+#include "proto/plan.h"
+
+static int compare_int(const void *a, const void *b)
+{
+	return *(const int *)a - *(const int *)b;
+}
+
+int close_all_but(int *keep, unsigned n, struct err *err)
+{
+	unsigned from = 0;
+
+	qsort(keep, n, sizeof(*keep), compare_int);
+	for (unsigned i = 0; i < n; i++) {
+		unsigned fd = (unsigned)keep[i];
+		if (keep[i] < 0 || fd < from)
+			continue;
+		if (fd > from && close_range(from, fd - 1, 0) < 0)
+			return err_sys(err, "close descriptors");
+		from = fd + 1;
+	}
+	if (close_range(from, ~0U, 0) < 0)
+		return err_sys(err, "close descriptors");
+	return 0;
+}
+
+int put_oom_score_adj(int proc, const struct plan_process *what, int sock, struct err *err)
+{
+	struct open_how how = {
+		.flags = O_WRONLY | O_CLOEXEC,
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV,
+	};
+	struct statfs fs;
+	char text[16];
+
+	if (!what->has_oom_score_adj)
+		return 0;
+	AUTO_CLOSE int fd = (int)syscall(SYS_openat2, proc, "self/oom_score_adj", &how,
+					 sizeof(how));
+	if (fd < 0)
+		return err_sys(err, "open oom_score_adj");
+	if (fstatfs(fd, &fs) < 0 || fs.f_type != PROC_SUPER_MAGIC)
+		return err_set(err, EPERM, "oom_score_adj is not procfs's");
+	int n = snprintf(text, sizeof(text), "%d", (int32_t)what->oom_score_adj);
+	if (write(fd, text, (size_t)n) == n)
+		return 0;
+	if (errno != EACCES && errno != EPERM)
+		return err_sys(err, "set oom_score_adj to %s", text);
+	process_say(sock, "oom_score_adj may not be lowered here; it stays as it is");
+	return 0;
+}
+
+static int join_namespaces(const struct plan *plan, struct err *err)
+{
+	const struct plan_join *j = plan->joins.items;
+
+	for (size_t i = 0; i < plan->joins.n; i++, j++) {
+		AUTO_CLOSE int fd = open(j->path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0)
+			return err_sys(err, "open namespace '%s'", j->path);
+		if (setns(fd, (int)j->type) < 0)
+			return err_sys(err, "join namespace '%s'", j->path);
+	}
+	return 0;
+}
+
+static int loopback_up(struct err *err)
+{
+	struct ifreq lo = {.ifr_name = "lo"};
+	AUTO_CLOSE int sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (sock < 0)
+		return err_sys(err, "open socket for the loopback interface");
+	lo.ifr_flags = IFF_UP | IFF_RUNNING;
+	if (ioctl(sock, SIOCSIFFLAGS, &lo) < 0)
+		return err_sys(err, "set the loopback interface up");
+	return 0;
+}
+
+static int set_names(const struct plan *plan, struct err *err)
+{
+	if (!(plan->namespaces & CLONE_NEWUTS))
+		return 0;
+	if (plan->hostname && sethostname(plan->hostname, strlen(plan->hostname)) < 0)
+		return err_sys(err, "set host name '%s'", plan->hostname);
+	if (plan->domainname && setdomainname(plan->domainname, strlen(plan->domainname)) < 0)
+		return err_sys(err, "set domain name '%s'", plan->domainname);
+	return 0;
+}
+
+/* Everything that needs no file system. */
+static int box_enter(const struct box *box, struct err *err)
+{
+	const struct plan *plan = box->plan;
+	int keep[] = {box->root, box->sock};
+	int r = cgroup_join(box->cgroup, err);
+
+	if (r == 0)
+		r = join_namespaces(plan, err);
+	/* now that the cgroup is the workload's own, it is what the new namespace calls "/" */
+	if (r == 0 && plan->namespaces & CLONE_NEWCGROUP && unshare(CLONE_NEWCGROUP) < 0)
+		r = err_sys(err, "make a cgroup namespace");
+	if (r == 0)
+		r = close_all_but(keep, 2, err);
+	if (r == 0)
+		r = set_names(plan, err);
+	if (r == 0 && plan->namespaces & CLONE_NEWNET)
+		r = loopback_up(err);
+	return r;
+}
+
+/*
+ * The new root, on "/" until now, becomes the namespace's root, and all of the host's tree goes. In
+ * an initramfs the kernel refuses pivot_root(2) (EINVAL: the root there has no parent); the new
+ * root then covers the old one, as in any booted system.
+ */
+static int pivot(int root, struct err *err)
+{
+	if (fchdir(root) < 0)
+		return err_sys(err, "enter the new root");
+	if (syscall(SYS_pivot_root, ".", ".") == 0) {
+		if (umount2(".", MNT_DETACH) < 0)
+			return err_sys(err, "let go of the old root");
+	} else if (errno != EINVAL) {
+		return err_sys(err, "change to the new root");
+	} else if (chroot(".") < 0) {
+		return err_sys(err, "change to the new root");
+	}
+	return chdir("/") < 0 ? err_sys(err, "enter the new root") : 0;
+}
+
+/* Files of the plan live on a small tmpfs, attached on the old root so that it goes with it. */
+static int files_new(const struct populate *p, struct err *err)
+{
+	AUTO_CLOSE int host = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	AUTO_CLOSE int files = fs_new("tmpfs", "mode=700,size=64m",
+				      MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC,
+				      err);
+
+	if (host < 0)
+		return err_sys(err, "open '/'");
+	if (files < 0)
+		return files;
+	int r = mount_attach(files, host, "/", err);
+	return r < 0 ? r : populate_files(p, files, err);
+}
+
+static int make_cwd(const struct populate *p, struct err *err)
+{
+	const char *cwd = p->plan->process.cwd;
+
+	if (!cwd || strcmp(cwd, "/") == 0)
+		return 0;
+	AUTO_CLOSE int fd = path_mkdir_in(p->root, cwd, 0755, err);
+	return fd < 0 ? err_wrap(err, "working folder") : 0;
+}
+
+static int fill_root(struct populate *p, struct err *err)
+{
+	int r = populate_defaults(p, err);
+
+	if (r == 0)
+		r = populate_mounts(p, err);
+	if (r == 0)
+		r = devices_plan(p, err);
+	if (r == 0 && p->plan->files.n > 0)
+		r = files_new(p, err);
+	if (r == 0)
+		r = make_cwd(p, err);
+	if (r == 0)
+		r = mask_sysctl(p, err);
+	return r < 0 ? r : mask_paths(p, err);
+}
+
+static void auto_populate(struct populate *p)
+{
+	auto_close(&p->proc);
+	auto_close(&p->dev);
+}
+
+static int box_mount(const struct box *box, struct err *err)
+{
+	AUTO(auto_populate)
+	struct populate p = {
+		.plan = box->plan,
+		.cgroup = box->cgroup,
+		.root = box->root,
+		.proc = -1,
+		.dev = -1,
+	};
+
+	/* nothing that is mounted here may reach the host */
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		return err_sys(err, "make mounts private");
+	AUTO_CLOSE int host = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (host < 0)
+		return err_sys(err, "open '/'");
+	int r = mount_attach(box->root, host, "/", err);
+	if (r == 0)
+		r = fill_root(&p, err);
+	if (r == 0)
+		r = put_oom_score_adj(p.proc, &box->plan->process, box->sock, err);
+	if (r == 0 && box->plan->root.readonly)
+		r = mount_change(box->root, &(struct mount_change){.set = MOUNT_ATTR_RDONLY}, "/",
+				 err);
+	return r < 0 ? r : pivot(box->root, err);
+}
+
+static int box_console(const struct box *box, struct tty *tty, struct err *err)
+{
+	const struct plan_process *what = &box->plan->process;
+
+	if (!what->tty)
+		return 0;
+	int r = tty_open(what->rows, what->cols, tty, err);
+	return r < 0 ? r : tty_console(tty, err);
+}
+
+static int report_ready(const struct box *box, struct tty *tty, struct err *err)
+{
+	struct note note = {.kind = NOTE_READY};
+
+	if (tty->master >= 0) {
+		note.n_fds = 1;
+		note.fds[0] = tty->master;
+	}
+	int r = note_send(box->sock, &note, err);
+	auto_close(&tty->master);
+	return r;
+}
+
+/* Waits for NOTE_GO; the keeper's end gone means that nobody wants the workload any more. */
+static void wait_for_go(const struct box *box, const struct tty *tty, struct process *p)
+{
+	struct err ignored = ERR_INIT; /* nobody is there to be told */
+	struct note note;
+
+	if (note_receive(box->sock, &note, &ignored) <= 0 || note.kind != NOTE_GO)
+		_exit(126);
+	for (int i = 0; i < 3; i++)
+		p->io[i] = tty->slave >= 0 ? tty->slave : note.fds[i];
+}
+
+_Noreturn static void box_start(const struct box *box, struct process *p)
+{
+	struct err err = ERR_INIT;
+	int r = process_prepare(p, &err);
+
+	if (r == 0 && box->plan->init) {
+		/* the filter is for the child alone: PID 1 needs calls that it may forbid */
+		sigset_t all;
+		(void)sigfillset(&all);
+		(void)sigprocmask(SIG_SETMASK, &all, NULL);
+		int child = fork();
+		if (child > 0) {
+			r = process_drop(p, false, &err);
+			if (r == 0)
+				init_main(child);
+		} else if (child < 0) {
+			r = err_sys(&err, "start the child of init");
+		}
+	}
+	if (r == 0)
+		process_become(p);
+	process_fail(box->sock, &err);
+	_exit(126);
+}
+
+void box_main(const struct box *box)
+{
+	struct err err = ERR_INIT;
+	struct tty tty = {-1, -1};
+	struct process p = {.what = &box->plan->process, .sock = box->sock};
+
+	/* nobody who shares the pid namespace may look into us, or at our program, before execve */
+	int r = prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ? err_sys(&err, "hide the process") : 0;
+	if (r == 0)
+		r = box_enter(box, &err);
+	if (r == 0)
+		r = box_mount(box, &err);
+	if (r == 0)
+		r = box_console(box, &tty, &err);
+	if (r == 0)
+		r = report_ready(box, &tty, &err);
+	if (r < 0) {
+		process_fail(box->sock, &err);
+		_exit(126);
+	}
+	wait_for_go(box, &tty, &p);
+	box_start(box, &p);
+}

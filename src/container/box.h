@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The child of create: it makes the inside of the box it was born into (namespaces are there),
+ * says that it is ready, waits for the word, and becomes the workload's first process.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+
+struct cgroup;
+struct err;
+struct plan;
+struct plan_process;
+
+struct box {
+	const struct plan *plan;
+	const struct cgroup *cgroup;
+	int root; /* detached mount of the root */
+	int sock; /* the child's end (note.h) */
+};
+
+/* The whole life of the child, from the fork on. */
+_Noreturn void box_main(const struct box *box);
+
+struct joiner {
+	const struct plan *plan;
+	const struct plan_process *what;
+	const struct cgroup *cgroup;
+	int pidfd; /* the workload's first process */
+	int io[3];
+	int sock;
+};
+
+/* The child of exec: joins the workload of first process `pidfd` and starts `what` in it, as a
+ * child of its own parent. */
+_Noreturn void join_main(const struct joiner *joiner);
+
+/* PID 1 beside a workload that wants one: starts child (a fork of the caller, pid), hands signals
+ * on, reaps, and ends as the child does. */
+_Noreturn void init_main(int child);
+
+/* Closes everything but the n descriptors in keep (sorted by this function). */
+int close_all_but(int *keep, unsigned n, struct err *err) HULL_MUST_CHECK;
+
+/* Writes oom_score_adj of the calling process through `proc`, a procfs; where the host forbids to
+ * lower it, the parent is told so instead. */
+int put_oom_score_adj(int proc, const struct plan_process *what, int sock, struct err *err)
+	HULL_MUST_CHECK;

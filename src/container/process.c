@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "container/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/keyctl.h>
+#include <linux/seccomp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/str.h"
+#include "container/note.h"
+#include "container/tty.h"
+#include "proto/plan.h"
+
+void process_say(int sock, const char *line)
+{
+	struct note note = {.kind = NOTE_MESSAGE};
+	struct err ignored = ERR_INIT; /* a lost remark changes nothing */
+
+	(void)snprintf(note.err.msg, sizeof(note.err.msg), "%s", line);
+	if (note_send(sock, &note, &ignored) < 0)
+		return;
+}
+
+void process_fail(int sock, const struct err *err)
+{
+	struct note note = {.kind = NOTE_FAILED, .err = *err};
+	struct err ignored = ERR_INIT; /* nobody is left to be told */
+
+	if (note_send(sock, &note, &ignored) < 0)
+		return;
+}
+
+/* A host that forbids to raise a limit (no CAP_SYS_RESOURCE) gives what it has, and says so. */
+static int set_rlimits(const struct process *p, struct err *err)
+{
+	const struct plan_rlimit *limit = p->what->rlimits.items;
+
+	for (size_t i = 0; i < p->what->rlimits.n; i++) {
+		struct rlimit now;
+		struct rlimit want = {limit[i].soft, limit[i].hard};
+		int which = (int)limit[i].resource;
+		if (setrlimit(which, &want) == 0)
+			continue;
+		if (errno != EPERM || getrlimit(which, &now) < 0)
+			return err_sys(err, "set resource limit %d", which);
+		want.rlim_max = want.rlim_max < now.rlim_max ? want.rlim_max : now.rlim_max;
+		want.rlim_cur = want.rlim_cur < want.rlim_max ? want.rlim_cur : want.rlim_max;
+		if (setrlimit(which, &want) < 0)
+			return err_sys(err, "set resource limit %d", which);
+		char line[128];
+		(void)snprintf(line, sizeof(line),
+			       "resource limit %d may not be raised here; it stays at %llu", which,
+			       (unsigned long long)want.rlim_max);
+		process_say(p->sock, line);
+	}
+	return 0;
+}
+
+/* getcwd(2) itself tells of a folder outside the root; the library's hides it. */
+static int check_cwd(const char *asked, struct err *err)
+{
+	char where[4096];
+
+	if (syscall(SYS_getcwd, where, sizeof(where)) < 0)
+		return err_sys(err, "working folder '%s'", asked);
+	if (where[0] != '/')
+		return err_set(err, EPERM, "working folder '%s' is outside the root", asked);
+	return 0;
+}
+
+static int enter_cwd(const struct process *p, struct err *err)
+{
+	const char *cwd = p->what->cwd ? p->what->cwd : "/";
+
+	if (chdir(cwd) < 0)
+		return err_sys(err, "working folder '%s'", cwd);
+	return check_cwd(cwd, err);
+}
+
+/* The environment as asked, with HOME from passwd when it has none. */
+static int make_env(struct process *p, struct err *err)
+{
+	const struct strv *env = &p->what->env;
+	char *home = NULL;
+
+	p->env = calloc(env->n + 2, sizeof(*p->env));
+	if (!p->env)
+		return err_set(err, ENOMEM, "out of memory");
+	for (size_t i = 0; i < env->n; i++)
+		p->env[i] = env->v[i];
+	if (strv_env(env, "HOME"))
+		return 0;
+	if (asprintf(&home, "HOME=%s", p->user.home) < 0)
+		return err_set(err, ENOMEM, "out of memory");
+	p->env[env->n] = home; /* until execve */
+	return 0;
+}
+
+/* Only terminals and pipes change owner, so that the user can open /dev/stdout again. */
+static void own_streams(const struct process *p)
+{
+	for (int i = 0; i < 3; i++) {
+		struct stat st;
+		if (fstat(p->io[i], &st) < 0 || st.st_uid == p->user.uid)
+			continue;
+		if ((S_ISFIFO(st.st_mode) || p->what->tty) &&
+		    fchown(p->io[i], p->user.uid, (gid_t)-1) < 0)
+			continue; /* the stream works all the same */
+	}
+}
+
+int process_prepare(struct process *p, struct err *err)
+{
+	AUTO_CLOSE int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (root < 0)
+		return err_sys(err, "open root");
+	int r = user_find(root, p->what->user, &p->what->groups, &p->user, err);
+	if (r == 0)
+		r = set_rlimits(p, err);
+	if (r == 0)
+		r = enter_cwd(p, err);
+	if (r == 0)
+		r = make_env(p, err);
+	if (r < 0)
+		return r;
+	/* a session keyring of its own; kernels without keyrings need none */
+	(void)syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL);
+	(void)umask(p->what->has_umask ? (mode_t)p->what->umask : 0022);
+	own_streams(p);
+	return 0;
+}
+
+static int load_seccomp(const struct plan_process *what, struct err *err)
+{
+	struct sock_fprog program = {
+		.len = (unsigned short)(what->seccomp.len / sizeof(struct sock_filter)),
+		.filter = (struct sock_filter *)(void *)what->seccomp.data,
+	};
+
+	if (what->seccomp.len == 0)
+		return 0;
+	if (what->seccomp.len % sizeof(struct sock_filter) != 0 ||
+	    what->seccomp.len / sizeof(struct sock_filter) > BPF_MAXINSNS)
+		return err_set(err, EINVAL, "the seccomp program has %zu bytes", what->seccomp.len);
+	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, what->seccomp_flags, &program) < 0)
+		return err_sys(err, "load the seccomp program");
+	return 0;
+}
+
+static int get_permitted(uint64_t *ret, struct err *err)
+{
+	struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
+	struct __user_cap_data_struct data[2];
+
+	if (syscall(SYS_capget, &head, data) < 0)
+		return err_sys(err, "read capabilities");
+	*ret = data[0].permitted | (uint64_t)data[1].permitted << 32;
+	return 0;
+}
+
+static int set_caps(uint64_t effective, uint64_t permitted, uint64_t inheritable, struct err *err)
+{
+	struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
+	struct __user_cap_data_struct data[2];
+
+	for (int i = 0; i < 2; i++) {
+		data[i].effective = (uint32_t)(effective >> 32 * i);
+		data[i].permitted = (uint32_t)(permitted >> 32 * i);
+		data[i].inheritable = (uint32_t)(inheritable >> 32 * i);
+	}
+	if (syscall(SYS_capset, &head, data) < 0)
+		return err_sys(err, "set capabilities");
+	return 0;
+}
+
+static int drop_bounding(uint64_t keep, struct err *err)
+{
+	for (unsigned cap = 0; cap < 64; cap++) {
+		if (keep & 1ULL << cap)
+			continue;
+		int has = prctl(PR_CAPBSET_READ, cap, 0, 0, 0);
+		if (has < 0) /* beyond the last one this kernel knows */
+			return 0;
+		if (has && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
+			return err_sys(err, "drop capability %u", cap);
+	}
+	return 0;
+}
+
+static int set_ambient(uint64_t caps, struct err *err)
+{
+	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
+		return err_sys(err, "clear ambient capabilities");
+	for (unsigned cap = 0; cap < 64; cap++) {
+		if (caps & 1ULL << cap &&
+		    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0) < 0)
+			return err_sys(err, "raise ambient capability %u", cap);
+	}
+	return 0;
+}
+
+static int set_identity(const struct user *u, struct err *err)
+{
+	if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0)
+		return err_sys(err, "keep capabilities");
+	if (syscall(SYS_setgroups, u->n_groups, u->groups) < 0)
+		return err_sys(err, "set groups");
+	if (syscall(SYS_setresgid, u->gid, u->gid, u->gid) < 0)
+		return err_sys(err, "set group %u", u->gid);
+	if (syscall(SYS_setresuid, u->uid, u->uid, u->uid) < 0)
+		return err_sys(err, "set user %u", u->uid);
+	return 0;
+}
+
+int process_drop(struct process *p, bool filter, struct err *err)
+{
+	const struct plan_process *w = p->what;
+	uint64_t own = 0; /* what this host lets us have: nothing beyond it can be given */
+	int r = get_permitted(&own, err);
+
+	if (r == 0)
+		r = drop_bounding(w->cap_bounding, err);
+	if (r == 0)
+		r = set_identity(&p->user, err);
+	if (r == 0 && filter && !w->no_new_privs && w->seccomp.len > 0) {
+		r = set_caps(own, own, 0, err); /* the change of user emptied the effective set */
+		if (r == 0)
+			r = load_seccomp(w, err);
+	}
+	uint64_t permitted = w->cap_permitted & own;
+	uint64_t inheritable = w->cap_inheritable & own;
+	if (r == 0)
+		r = set_caps(w->cap_effective & permitted, permitted, inheritable, err);
+	if (r == 0)
+		r = set_ambient(w->cap_ambient & permitted & inheritable, err);
+	if (r == 0 && w->no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		r = err_sys(err, "set no_new_privs");
+	p->dropped = r == 0;
+	return r;
+}
+
+static int place_streams(const struct process *p, struct err *err)
+{
+	int high[3] = {-1, -1, -1};
+	int r = 0;
+
+	if (setsid() < 0 && errno != EPERM) /* EPERM: leads a session already */
+		return err_sys(err, "new session");
+	if (p->what->tty)
+		r = tty_control(p->io[0], err);
+	for (int i = 0; i < 3 && r == 0; i++) { /* out of each other's way first */
+		high[i] = fcntl(p->io[i], F_DUPFD_CLOEXEC, 3);
+		if (high[i] < 0)
+			r = err_sys(err, "duplicate stream %d", i);
+	}
+	for (int i = 0; i < 3 && r == 0; i++) {
+		if (dup2(high[i], i) < 0)
+			r = err_sys(err, "duplicate stream %d", i);
+	}
+	for (int i = 0; i < 3; i++)
+		auto_close(&high[i]);
+	return r;
+}
+
+/* One try; returns -errno. ENOENT of an existing file speaks of its interpreter. */
+static int try_exec(struct process *p, const char *path)
+{
+	(void)execve(path, p->what->args.v, p->env);
+	return -errno;
+}
+
+/* Tries `name` in one folder. 0: not here; EACCES when something there may not be executed; a
+ * failure that ends the search is in err. */
+static int exec_in_folder(struct process *p, const char *dir, size_t n, const char *name,
+			  struct err *err)
+{
+	char path[4096];
+	struct stat st;
+	int len = snprintf(path, sizeof(path), "%.*s/%s", (int)n, dir, name);
+
+	if (len < 0 || (size_t)len >= sizeof(path))
+		return 0;
+	int r = try_exec(p, path);
+	if (r == -EACCES)
+		return stat(path, &st) == 0 && S_ISREG(st.st_mode) ? EACCES : 0;
+	if (r == -ENOENT && stat(path, &st) == 0)
+		return err_set(err, ENOENT, "'%s': its interpreter is missing", path);
+	if (r == -ENOENT || r == -ENOTDIR)
+		return 0;
+	return err_set(err, -r, "execute '%s': %s", path, strerrordesc_np(-r));
+}
+
+static int exec_in_path(struct process *p, const char *name, struct err *err)
+{
+	const char *dirs = strv_env(&p->what->env, "PATH");
+	bool denied = false;
+
+	if (!dirs)
+		dirs = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+	for (;;) {
+		size_t n = strcspn(dirs, ":");
+		int r = n ? exec_in_folder(p, dirs, n, name, err)
+			  : exec_in_folder(p, ".", 1, name, err);
+		if (r < 0)
+			return r;
+		denied |= r == EACCES;
+		if (dirs[n] == '\0')
+			break;
+		dirs += n + 1;
+	}
+	if (denied)
+		return err_set(err, EACCES, "execute '%s': %s", name, strerrordesc_np(EACCES));
+	return err_set(err, ENOENT, "'%s': executable file not found in PATH", name);
+}
+
+static int exec_program(struct process *p, struct err *err)
+{
+	const char *name = p->what->args.n > 0 ? p->what->args.v[0] : "";
+	struct stat st;
+
+	if (!*name)
+		return err_set(err, ENOENT, "no program named");
+	if (!strchr(name, '/'))
+		return exec_in_path(p, name, err);
+	int r = try_exec(p, name);
+	if (r == -ENOENT && stat(name, &st) == 0)
+		return err_set(err, ENOENT, "'%s': its interpreter is missing", name);
+	return err_set(err, -r, "execute '%s': %s", name, strerrordesc_np(-r));
+}
+
+int process_run(struct process *p, struct err *err)
+{
+	sigset_t none;
+	int r = place_streams(p, err);
+
+	if (r == 0 && !p->dropped)
+		r = process_drop(p, true, err);
+	/* the keeper's death ends us at once; where a filter forbids to ask for it, repair does */
+	if (r == 0)
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	if (r == 0 && p->what->no_new_privs)
+		r = load_seccomp(p->what, err);
+	if (r < 0)
+		return r;
+	(void)sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	/* what this process has open was close-on-exec from birth; this is the second lock */
+	if (close_range(3, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
+		return err_sys(err, "close descriptors");
+	return exec_program(p, err);
+}
+
+void process_become(struct process *p)
+{
+	struct err err = ERR_INIT;
+	int r = process_run(p, &err);
+
+	process_fail(p->sock, &err);
+	_exit(r == -ENOENT ? 127 : 126);
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One process of a workload as its parent sees it: its start is answered when its socket says how
+ * execve went, its end when its pidfd becomes readable.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "proto/isolation.h"
+
+struct loop;
+struct watch;
+
+struct task;
+
+/* What its owner is told. All from the loop. */
+struct task_owner {
+	/* It ended, with this status; the last thing the task says. */
+	void (*ended)(void *ctx, struct task *task, uint32_t status);
+	/* Its start failed; the owner may free it. The answer to the start follows. */
+	void (*failed)(void *ctx, struct task *task);
+	/* A line for people. */
+	void (*message)(void *ctx, const char *line);
+	void *ctx;
+};
+
+struct task {
+	struct task *next; /* free for the owner */
+	const struct task_owner *owner;
+	struct loop *loop;
+	uint32_t process;
+	pid_t pid;
+	int pidfd; /* -1: no process yet, or reaped */
+	int helper; /* pidfd of exec's joiner, until it is reaped; -1 */
+	int sock; /* -1 after execve */
+	int master; /* of its terminal, or -1 */
+	bool runs; /* execve succeeded */
+	struct watch *sock_watch, *exit_watch;
+	isolation_reply *reply; /* of the pending start */
+	void *ctx;
+	struct err failure; /* of the start */
+};
+
+/* An empty task of `process`; the caller frees with task_free(). NULL when memory is out. */
+struct task *task_new(const struct task_owner *owner, struct loop *loop, uint32_t process);
+
+/* Ends what still runs of it, reaps, closes, frees; tells nobody. NULL is fine. */
+void task_free(struct task *task);
+
+/* A child of the caller by clone3(2): 0 in the child. flags: CLONE_NEW*; cgroup_fd: v2, or -1. */
+pid_t task_clone(struct task *task, uint64_t flags, int cgroup_fd, int *pidfd, struct err *err)
+	HULL_MUST_CHECK;
+
+/* Answers `reply` when execve succeeded or failed, then tells the owner of the end. */
+int task_follow(struct task *task, isolation_reply *reply, void *ctx, struct err *err)
+	HULL_MUST_CHECK;
+
+/* Waits for the child's first word: ready (its terminal's master is taken), or why not. */
+int task_await_ready(struct task *task, struct err *err) HULL_MUST_CHECK;
+
+/* Sends sig to it through its pidfd; ESRCH when it has none (any more). */
+int task_signal(const struct task *task, int sig, struct err *err);
+
+DEFINE_AUTO(struct task, task_free)
