@@ -172,7 +172,7 @@ static int write_map(struct erofs *e, const struct inode *inode, struct err *err
 	uint32_t map[1024];
 	size_t n = 0;
 	uint64_t chunks = map_entries(inode);
-	const struct run *run = inode->runs, *end = run + inode->n_runs;
+	const struct run *run = inode->runs, *end = run ? run + inode->n_runs : NULL;
 
 	for (uint64_t chunk = 0; chunk < chunks; chunk++) {
 		uint32_t block = EROFS_NULL_BLOCK;

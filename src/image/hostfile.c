@@ -11,18 +11,20 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "image/erofs.h"
+#include "image/tree.h"
 
 enum { LIST_MAX = 64 << 10, VALUE_MAX = 64 << 10, STEP = 256 << 10 };
 
 static int one_xattr(const char *path, const char *name, char *value, struct xattr_set *set,
 		     struct err *err)
 {
+	struct shown shown;
 	ssize_t n = getxattr(path, name, value, VALUE_MAX);
 
 	if (n < 0 && errno == ENODATA) /* removed since it was listed */
 		return 0;
 	if (n < 0)
-		return err_sys(err, "read attribute '%s'", name);
+		return err_sys(err, "read attribute '%s'", show(name, &shown));
 	return xattr_add(set, name, value, (size_t)n, err);
 }
 

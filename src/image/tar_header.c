@@ -7,7 +7,6 @@
 #include <sys/stat.h>
 
 #include "base/err.h"
-#include "base/str.h"
 #include "image/source.h"
 #include "image/tar_pax.h"
 #include "image/tree.h"
@@ -318,7 +317,7 @@ static int next_line(struct lines *in, int64_t *ret, struct err *err)
 		text[n++] = c;
 	}
 	text[n] = '\0';
-	return parse_int(text, 0, INT64_MAX, "sparse map", ret, err);
+	return tar_number(text, n, 0, "sparse map", ret, err);
 }
 
 static int read_new_sparse(struct tar_header *h, struct source *s, struct err *err)

@@ -9,6 +9,9 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "image/tar_header.h"
+#include "image/tree.h"
+
+enum { INT64_DIGITS = 20 };
 
 /* One record; value has a NUL behind its n bytes. */
 typedef int key_fn(struct tar_header *h, struct tar_pax *pax, const char *value, size_t n,
@@ -24,12 +27,16 @@ static int set_text(struct buf *to, bool *have, const char *value, size_t n, str
 	return buf_check(to, err);
 }
 
-static int set_number(const char *value, size_t n, int64_t min, const char *what, int64_t *to,
-		      struct err *err)
+int tar_number(const char *text, size_t n, int64_t min, const char *what, int64_t *ret,
+	       struct err *err)
 {
-	if (strlen(value) != n)
+	size_t digits = strspn(text, "0123456789");
+
+	if (min < 0 && *text == '-')
+		digits = 1 + strspn(text + 1, "0123456789");
+	if (digits != n || n > INT64_DIGITS)
 		return err_set(err, EINVAL, "%s is no number", what);
-	return parse_int(value, min, INT64_MAX, what, to, err);
+	return parse_int(text, min, INT64_MAX, what, ret, err);
 }
 
 static int key_path(struct tar_header *h, struct tar_pax *pax, const char *value, size_t n,
@@ -57,7 +64,7 @@ static int key_size(struct tar_header *h, struct tar_pax *pax, const char *value
 		    struct err *err)
 {
 	int64_t v = 0;
-	int r = set_number(value, n, 0, "size", &v, err);
+	int r = tar_number(value, n, 0, "size", &v, err);
 
 	h->stored = (uint64_t)v;
 	pax->size = true;
@@ -68,28 +75,28 @@ static int key_uid(struct tar_header *h, struct tar_pax *pax, const char *value,
 		   struct err *err)
 {
 	pax->uid = true;
-	return set_number(value, n, 0, "owner", &h->uid, err);
+	return tar_number(value, n, 0, "owner", &h->uid, err);
 }
 
 static int key_gid(struct tar_header *h, struct tar_pax *pax, const char *value, size_t n,
 		   struct err *err)
 {
 	pax->gid = true;
-	return set_number(value, n, 0, "group", &h->gid, err);
+	return tar_number(value, n, 0, "group", &h->gid, err);
 }
 
 static int key_major(struct tar_header *h, struct tar_pax *pax, const char *value, size_t n,
 		     struct err *err)
 {
 	pax->major = true;
-	return set_number(value, n, 0, "device number", &h->major, err);
+	return tar_number(value, n, 0, "device number", &h->major, err);
 }
 
 static int key_minor(struct tar_header *h, struct tar_pax *pax, const char *value, size_t n,
 		     struct err *err)
 {
 	pax->minor = true;
-	return set_number(value, n, 0, "device number", &h->minor, err);
+	return tar_number(value, n, 0, "device number", &h->minor, err);
 }
 
 /* Seconds, perhaps negative, perhaps with a fraction. */
@@ -110,7 +117,7 @@ static int key_mtime(struct tar_header *h, struct tar_pax *pax, const char *valu
 		return err_set(err, EINVAL, "the time is no number");
 	memcpy(whole, value, len);
 	whole[len] = '\0';
-	int r = set_number(whole, len, INT64_MIN + 1, "time", &h->mtime, err);
+	int r = tar_number(whole, len, INT64_MIN + 1, "time", &h->mtime, err);
 	if (r < 0)
 		return r;
 	if (*value == '-' && nsec > 0) {
@@ -133,14 +140,14 @@ static int key_sparse_major(struct tar_header *h, struct tar_pax *pax, const cha
 			    struct err *err)
 {
 	h->sparse = true;
-	return set_number(value, n, 0, "sparse version", &pax->sparse_version, err);
+	return tar_number(value, n, 0, "sparse version", &pax->sparse_version, err);
 }
 
 static int key_sparse_size(struct tar_header *h, struct tar_pax *pax, const char *value, size_t n,
 			   struct err *err)
 {
 	int64_t v = 0;
-	int r = set_number(value, n, 0, "size", &v, err);
+	int r = tar_number(value, n, 0, "size", &v, err);
 
 	h->size = (uint64_t)v;
 	h->sparse = true;
@@ -152,7 +159,7 @@ static int key_sparse_offset(struct tar_header *h, struct tar_pax *pax, const ch
 			     struct err *err)
 {
 	int64_t v = 0;
-	int r = set_number(value, n, 0, "sparse map", &v, err);
+	int r = tar_number(value, n, 0, "sparse map", &v, err);
 
 	pax->piece_at = (uint64_t)v;
 	return r;
@@ -162,7 +169,7 @@ static int key_sparse_bytes(struct tar_header *h, struct tar_pax *pax, const cha
 			    struct err *err)
 {
 	int64_t v = 0;
-	int r = set_number(value, n, 0, "sparse map", &v, err);
+	int r = tar_number(value, n, 0, "sparse map", &v, err);
 
 	pax->sparse_map = true;
 	return r < 0 ? r : tar_add_piece(h, pax->piece_at, (uint64_t)v, err);
@@ -275,6 +282,7 @@ static int one_record(struct tar_header *h, struct tar_pax *pax, char *key, char
 		      struct err *err)
 {
 	const char *name;
+	struct shown shown;
 
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
 		if (strcmp(key, keys[i].key) == 0)
@@ -286,7 +294,8 @@ static int one_record(struct tar_header *h, struct tar_pax *pax, char *key, char
 		url_decode(key + (name - key));
 		ssize_t len = base64_decode(value, n);
 		if (len < 0)
-			return err_set(err, EINVAL, "attribute '%.60s' is not base64", name);
+			return err_set(err, EINVAL, "attribute '%s' is not base64",
+				       show(name, &shown));
 		return add_xattr(h, name, value, (size_t)len, err);
 	}
 	return 0; /* comment, atime, uname and what other programs keep for themselves */

@@ -25,3 +25,8 @@ struct tar_pax {
 /* Takes n bytes of records (changed on the way) into h. */
 int tar_pax_parse(struct tar_header *h, struct tar_pax *pax, char *bytes, size_t n, struct err *err)
 	HULL_MUST_CHECK;
+
+/* The number that the n bytes of text are, with a NUL behind them; `what` names it in the error,
+ * which does not repeat the text. */
+int tar_number(const char *text, size_t n, int64_t min, const char *what, int64_t *ret,
+	       struct err *err) HULL_MUST_CHECK;

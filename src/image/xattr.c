@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "image/erofs_format.h"
+#include "image/tree.h"
 
 /* What overlayfs reads from a folder that hides all below it; both kinds, since a rootless mount
  * reads the second only. */
@@ -85,9 +86,11 @@ static void drop(struct xattr_set *set, uint8_t index, const char *name)
 
 int xattr_add(struct xattr_set *set, const char *name, const void *value, size_t n, struct err *err)
 {
+	struct shown shown;
+
 	if (str_prefix(name, "trusted.overlay.", NULL) || str_prefix(name, "user.overlay.", NULL))
-		return err_set(err, EINVAL, "attribute '%.60s' belongs to the overlay file system",
-			       name);
+		return err_set(err, EINVAL, "attribute '%s' belongs to the overlay file system",
+			       show(name, &shown));
 
 	for (size_t i = 0; i < sizeof(spaces) / sizeof(spaces[0]); i++) {
 		const char *rest;
@@ -97,8 +100,8 @@ int xattr_add(struct xattr_set *set, const char *name, const void *value, size_t
 			return err_set(err, ERANGE, "attribute name is longer than %d bytes",
 				       XATTR_NAME_MAX);
 		if (n > UINT16_MAX)
-			return err_set(err, E2BIG, "attribute '%.60s' is larger than %d bytes",
-				       name, UINT16_MAX);
+			return err_set(err, E2BIG, "attribute '%s' is larger than %d bytes",
+				       show(name, &shown), UINT16_MAX);
 		drop(set, spaces[i].index, rest);
 		encode(&set->entries, spaces[i].index, rest, value, n);
 		if (++set->count > MAX_ATTRIBUTES)

@@ -220,6 +220,7 @@ TEST(i8_sizes_and_numbers_that_lie_are_refused)
 	refused_record("size", "1000000", "'f': the archive is cut short");
 	refused_record("uid", "4294967295", "no such owner");
 	refused_record("gid", "-5", "group");
+	refused_record("uid", "1\n\x1b[2J", "owner is no number");
 	refused_record("mtime", "soon", "time");
 	refused_record("mtime", "1.2.3", "time");
 
@@ -436,6 +437,8 @@ TEST(i10_orders_for_the_overlay_file_system_are_refused)
 		       "attribute 'user.overlay.redirect' belongs to the overlay");
 	refused_record("LIBARCHIVE.xattr.trusted%2eoverlay%2Eopaque",
 		       "eQ==", "attribute 'trusted.overlay.opaque' belongs to the overlay");
+	refused_record("SCHILY.xattr.user.overlay.\x1b[31m", "y",
+		       "attribute 'user.overlay.\\x1b[31m'");
 	refused_record("SCHILY.xattr.trusted.overlay.overlay.opaque", "y",
 		       "belongs to the overlay");
 	tar_member(&tar, "w", '3', 0, NULL, NULL, 0);
