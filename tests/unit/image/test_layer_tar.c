@@ -210,6 +210,113 @@ TEST(whiteouts_and_opaque_folders_are_what_overlayfs_reads)
 	EXPECT(fgetxattr(d, "trusted.overlay.opaque", value, sizeof(value)) < 0);
 }
 
+TEST(i5_of_entries_with_one_name_the_last_wins_whatever_its_type)
+{
+	AUTO_BUF struct buf tar = BUF_INIT;
+	AUTO_CLOSE int file = scratch_file();
+	struct layer_info info;
+	struct err err = ERR_INIT;
+	struct stat st;
+	char value[8];
+
+	tar_file(&tar, "file-file", "first");
+	tar_member(&tar, "hard", '1', 0, "file-file", NULL, 0);
+	tar_file(&tar, "file-file", "second");
+	tar_member(&tar, "dir-file", '5', 0755, NULL, NULL, 0);
+	tar_file(&tar, "dir-file/below", "x");
+	tar_file(&tar, "dir-file", "file");
+	tar_file(&tar, "file-dir", "x");
+	tar_member(&tar, "file-dir", '5', 0711, NULL, NULL, 0);
+	tar_file(&tar, "file-dir/below", "x");
+	tar_member(&tar, "dir-link", '5', 0755, NULL, NULL, 0);
+	tar_file(&tar, "dir-link/below", "x");
+	tar_member(&tar, "dir-link", '2', 0777, "/etc", NULL, 0);
+	tar_member(&tar, "link-dir", '2', 0777, "/etc", NULL, 0);
+	tar_member(&tar, "link-dir/", '5', 0755, NULL, NULL, 0);
+	tar_file(&tar, "link-dir/passwd", "mine");
+	tar_member(&tar, "dir-dir/", '5', 0700, NULL, NULL, 0);
+	tar_file(&tar, "dir-dir/kept", "x");
+	tar_member(&tar, "dir-dir/", '5', 0755, NULL, NULL, 0);
+	tar_member(&tar, "./", '5', 0711, NULL, NULL, 0);
+	tar_end(&tar);
+	if (layer_of(&tar, file, &info, &err) < 0)
+		FAIL("%s", err.msg);
+	EXPECT(!info.needs_lower);
+	EXPECT(fsck_agrees(file));
+	AUTO_CLOSE int root = mount_layer(file);
+	EXPECT(holds(root, "file-file", "second", 6));
+	EXPECT(holds(root, "hard", "first", 5));
+	EXPECT_EQ(fstatat(root, "hard", &st, 0), 0);
+	EXPECT_EQ(st.st_nlink, 1);
+	EXPECT(holds(root, "dir-file", "file", 4));
+	EXPECT(holds(root, "file-dir/below", "x", 1));
+	EXPECT_EQ(readlinkat(root, "dir-link", value, sizeof(value)), 4);
+	EXPECT(holds(root, "link-dir/passwd", "mine", 4));
+	EXPECT(holds(root, "dir-dir/kept", "x", 1));
+	EXPECT_EQ(fstatat(root, "dir-dir", &st, 0), 0);
+	EXPECT_EQ(st.st_mode & 07777, 0755);
+	EXPECT_EQ(fstatat(root, ".", &st, 0), 0);
+	EXPECT_EQ(st.st_mode & 07777, 0711);
+	/* the file hid what is below, and so does the folder in its place */
+	AUTO_CLOSE int dir = openat(root, "file-dir", O_RDONLY | O_CLOEXEC);
+	EXPECT_EQ(fgetxattr(dir, "trusted.overlay.opaque", value, sizeof(value)), 1);
+	AUTO_CLOSE int merged = openat(root, "dir-dir", O_RDONLY | O_CLOEXEC);
+	EXPECT(fgetxattr(merged, "trusted.overlay.opaque", value, sizeof(value)) < 0);
+}
+
+TEST(i7_names_of_255_bytes_of_any_value_read_back_the_same)
+{
+	AUTO_BUF struct buf tar = BUF_INIT;
+	AUTO_CLOSE int file = scratch_file();
+	struct layer_info info;
+	struct err err = ERR_INIT;
+	char name[256] = "", link[4096] = "";
+
+	for (int i = 0; i < 255; i++)
+		name[i] = (char)(i + 1 == '/' ? 'x' : i + 1);
+	memset(link, 'l', 4095);
+	tar_pax(&tar, "path", name, 255);
+	tar_file(&tar, "x", "found");
+	tar_pax(&tar, "linkpath", link, 4095);
+	tar_member(&tar, "link", '2', 0777, "", NULL, 0);
+	tar_end(&tar);
+	EXPECT_EQ(layer_of(&tar, file, &info, &err), 0);
+	AUTO_CLOSE int root = mount_layer(file);
+	EXPECT(holds(root, name, "found", 5));
+	char got[4097];
+	EXPECT_EQ(readlinkat(root, "link", got, sizeof(got)), 4095);
+	EXPECT_EQ(memcmp(got, link, 4095), 0);
+	EXPECT(fsck_agrees(file));
+}
+
+/* Makes a layer of each committed input of the fuzzer, and mounts it when there is one. */
+TEST(what_the_fuzzers_corpus_makes_can_be_mounted)
+{
+	AUTO_CLOSE int corpus = open(CORPUS, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fdopendir(dup(corpus));
+	int made = 0;
+
+	EXPECT(dir != NULL);
+	for (const struct dirent *d; (d = readdir(dir));) {
+		AUTO_CLOSE int in = openat(corpus, d->d_name, O_RDONLY | O_CLOEXEC);
+		AUTO_CLOSE int file = scratch_file();
+		AUTO(auto_layer_free) struct layer *layer = NULL;
+		struct err err = ERR_INIT;
+		if (layer_new(file, NULL, &layer, &err) < 0 ||
+		    layer_read_tar(layer, layer_read_fd, &in, &err) < 0 ||
+		    layer_finish(layer, NULL, NULL, &err) < 0)
+			continue;
+		AUTO_CLOSE int root = mount_layer(file);
+		if (root < 0 || !fsck_agrees(file)) {
+			printf("# %s\n", d->d_name);
+			made = -1000;
+		}
+		made++;
+	}
+	(void)closedir(dir);
+	EXPECT(made >= 10);
+}
+
 TEST(a_hundred_layers_make_one_tree)
 {
 	enum { N = 100 };
