@@ -342,9 +342,19 @@ static int exec_program(struct process *p, struct err *err)
 	return err_set(err, -r, "execute '%s': %s", name, strerrordesc_np(-r));
 }
 
-int process_run(struct process *p, struct err *err)
+/* What whoever drives us ignores (SIGPIPE) would be ignored by the program too. */
+static void default_signals(void)
 {
 	sigset_t none;
+
+	for (int sig = 1; sig <= SIGRTMAX; sig++)
+		(void)sigaction(sig, &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
+	(void)sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+int process_run(struct process *p, struct err *err)
+{
 	int r = place_streams(p, err);
 
 	if (r == 0 && !p->dropped)
@@ -356,8 +366,7 @@ int process_run(struct process *p, struct err *err)
 		r = load_seccomp(p->what, err);
 	if (r < 0)
 		return r;
-	(void)sigemptyset(&none);
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	default_signals();
 	/* what this process has open was close-on-exec from birth; this is the second lock */
 	if (close_range(3, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
 		return err_sys(err, "close descriptors");

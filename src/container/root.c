@@ -273,9 +273,12 @@ static int overlay_by_string(const struct plan_root *root, const struct stack *s
 			     const struct writable *w, int scratch_fd, struct err *err)
 {
 	AUTO_BUF struct buf options = BUF_INIT;
-	char at[32];
+	char at[32], path[PATH_MAX] = "";
 
+	/* this link leads below what is mounted on the folder, the path in it on top of that */
 	(void)snprintf(at, sizeof(at), "/proc/self/fd/%d", scratch_fd);
+	if (readlink(at, path, sizeof(path) - 1) < 0)
+		return err_sys(err, "read the place of the run folder");
 	for (size_t i = s->n; i-- > 0;)
 		buf_printf(&options, "%s/proc/self/fd/%d",
 			   options.len ? ":" : "lowerdir=", s->fds[i]);
@@ -293,14 +296,11 @@ static int overlay_by_string(const struct plan_root *root, const struct stack *s
 	if (mount("overlay", at, "overlay", 0, options.data) < 0) {
 		(void)err_sys(err, "mount overlay");
 	} else {
-		/* the path leads to what is on top */
-		AUTO_CLOSE int top = open(at, O_PATH | O_DIRECTORY | O_CLOEXEC);
-		overlay = top < 0 ? err_sys(err, "open overlay")
-				  : mount_clone(AT_FDCWD, at, false, err);
-		(void)umount2(at, MNT_DETACH);
+		overlay = mount_clone(AT_FDCWD, path, false, err);
+		(void)umount2(path, MNT_DETACH);
 	}
 	if (w->tmpfs >= 0)
-		(void)umount2(at, MNT_DETACH);
+		(void)umount2(path, MNT_DETACH);
 	return overlay < 0 ? -err->code : TAKE_FD(overlay);
 }
 

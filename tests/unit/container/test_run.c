@@ -2,6 +2,7 @@
 #include "../test.h"
 
 #include <errno.h>
+#include <signal.h>
 
 #include "container/container.h"
 #include "rig.h"
@@ -66,4 +67,20 @@ TEST(exec_runs_beside_the_first_process)
 	EXPECT_EQ(rig_exec(&rig, "hostname; cat /proc/1/comm; exit 9"), 9);
 	EXPECT_STR(rig.output.data, "box\nsleep\n");
 	EXPECT(!rig.ended);
+}
+
+TEST(signals_that_the_driver_ignores_are_not_ignored_inside)
+{
+	if (!rig_can())
+		return;
+	AUTO_RIG struct rig rig;
+	struct sigaction old;
+	rig_init(&rig, "");
+	rig_args(&rig.plan.process,
+		 (const char *const[]){"grep", "SigIgn", "/proc/self/status", NULL});
+	(void)sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, &old);
+	int status = rig_run(&rig);
+	(void)sigaction(SIGPIPE, &old, NULL);
+	EXPECT_EQ(status, 0);
+	EXPECT_STR(rig.output.data, "SigIgn:\t0000000000000000\n");
 }
