@@ -14,6 +14,7 @@
 #include "base/fd.h"
 #include "base/io.h"
 #include "network/firewall.h"
+#include "network/foreign.h"
 #include "network/netlink.h"
 
 enum { LOOPBACK_INDEX = 1 /* in every network namespace */ };
@@ -151,6 +152,13 @@ static int ensure_forwarding(bool *changed, struct err *err)
 	return r;
 }
 
+/* Whether a failure of the firewall's functions means a kernel without nftables (EINVAL: netfilter
+ * without them). */
+static bool is_unsupported(int r)
+{
+	return r == -EPROTONOSUPPORT || r == -EOPNOTSUPP || r == -EINVAL;
+}
+
 static int ensure_table(const struct network *net, struct network_report *report, struct err *err)
 {
 	AUTO(auto_netlink_close) struct netlink *nl = NULL;
@@ -161,7 +169,9 @@ static int ensure_table(const struct network *net, struct network_report *report
 		r = firewall_present(nl, net, &failure);
 	if (r == 0)
 		r = firewall_create(net, &failure);
-	if (r == -ENOENT || r == -EPROTONOSUPPORT) { /* no program, or no support in the kernel */
+	if (r >= 0)
+		r = foreign_allow(nl, net, report->notice, sizeof(report->notice), &failure);
+	if (r == -ENOENT || is_unsupported(r)) { /* no program, or no support in the kernel */
 		(void)snprintf(report->notice, sizeof(report->notice),
 			       "no nftables here (%.100s): workloads have no way out, published "
 			       "ports are served by their keepers",
@@ -221,6 +231,59 @@ static int add_veth(struct netlink *nl, const struct veth *veth, struct err *err
 	return r < 0 ? r : link_add_veth(nl, veth, err);
 }
 
+/*
+ * The accept in another program's firewall stands while the network has ports. Whoever adds a port
+ * looks for it afterwards, and whoever takes the last one away looks for ports after removing it:
+ * so whatever two of them do at once, it is there when a port is.
+ */
+static int open_way(const struct network *net, struct err *err)
+{
+	AUTO(auto_netlink_close) struct netlink *nft = NULL;
+	char told_by_ensure[NET_NOTICE_MAX];
+	struct err failure = ERR_INIT;
+
+	if (firewall_open(&nft, &failure) < 0)
+		return 0;
+	int r = foreign_allow(nft, net, told_by_ensure, sizeof(told_by_ensure), &failure);
+	return r >= 0 || is_unsupported(r) ? 0 : err_set(err, failure.code, "%s", failure.msg);
+}
+
+static int count_port(const struct link *link, void *ctx, struct err *err)
+{
+	(void)link;
+	(void)err;
+	++*(unsigned *)ctx;
+	return 0;
+}
+
+static int count_ports(struct netlink *nl, const struct network *net, unsigned *ret,
+		       struct err *err)
+{
+	struct link bridge = {0};
+
+	*ret = 0;
+	int r = link_get(nl, net->bridge, &bridge, err);
+	if (r == 0)
+		r = link_list(nl, bridge.index, count_port, ret, err);
+	return r < 0 ? r : 0;
+}
+
+static int close_way(struct netlink *nl, const struct network *net, struct err *err)
+{
+	AUTO(auto_netlink_close) struct netlink *nft = NULL;
+	struct err failure = ERR_INIT;
+	unsigned ports;
+
+	int r = count_ports(nl, net, &ports, err);
+	if (r < 0 || ports > 0 || firewall_open(&nft, &failure) < 0)
+		return r;
+	r = foreign_forget(nft, net, &failure);
+	if (r < 0)
+		return is_unsupported(r) ? 0 : err_set(err, failure.code, "%s", failure.msg);
+	r = count_ports(nl, net, &ports, err);
+	return r == 0 && ports > 0 ? open_way(net, err) : r;
+}
+
 /* Inside the namespace: address, route and loopback. */
 static int furnish(const struct network *net, int netns_fd, uint32_t address, struct err *err)
 {
@@ -239,6 +302,14 @@ static int furnish(const struct network *net, int netns_fd, uint32_t address, st
 	if (r == 0)
 		r = route_add_default(nl, eth0.index, subnet_gateway(&net->subnet), err);
 	return r == NETLINK_ABSENT ? err_set(err, ENODEV, "interface 'eth0' is gone") : r;
+}
+
+static void undo_attach(struct netlink *nl, const struct network *net, const char *name)
+{
+	struct err ignored = ERR_INIT; /* the first failure is the one to tell */
+
+	if (link_delete(nl, name, &ignored) < 0 || close_way(nl, net, &ignored) < 0)
+		return;
 }
 
 int network_attach_container(const struct network *net, const char *id, int netns_fd,
@@ -264,12 +335,11 @@ int network_attach_container(const struct network *net, const char *id, int netn
 			    .mtu = bridge.mtu};
 	r = add_veth(nl, &veth, err);
 	if (r == 0) {
-		r = furnish(net, netns_fd, address, err);
-		if (r < 0) {
-			struct err ignored = ERR_INIT; /* the first failure is the one to tell */
-			if (link_delete(nl, name, &ignored) < 0)
-				return err_wrap(err, "attach to network");
-		}
+		r = open_way(net, err);
+		if (r == 0)
+			r = furnish(net, netns_fd, address, err);
+		if (r < 0)
+			undo_attach(nl, net, name);
 	}
 	return r < 0 ? err_wrap(err, "attach to network") : 0;
 }
@@ -315,6 +385,8 @@ int network_attach_machine(const struct network *net, const char *id, struct err
 		r = link_get(nl, name, &link, err);
 	if (r == 0)
 		r = link_up(nl, link.index, bridge.index, bridge.mtu, err);
+	if (r == 0)
+		r = open_way(net, err);
 	if (r == 0 && ioctl(tap, TUNSETPERSIST, 1) < 0)
 		r = err_sys(err, "keep tap '%s'", name);
 	if (r == NETLINK_ABSENT)
@@ -331,7 +403,7 @@ int network_publish(const struct network *net, const char *id, const struct keep
 	int r = firewall_open(&nl, &failure);
 	if (r == 0)
 		r = firewall_publish(nl, net, id, ports, n_ports, address, &failure);
-	if (r >= 0 || r == -EPROTONOSUPPORT) /* no table: the keepers serve all */
+	if (r >= 0 || is_unsupported(r)) /* no table: the keepers serve all */
 		return 0;
 	return err_set(err, failure.code, "network: %s", failure.msg);
 }
@@ -350,7 +422,9 @@ int network_detach(const struct network *net, const char *id, struct err *err)
 	int r2 = netlink_open(NETLINK_ROUTE, &nl, err); /* tried whatever became of the ports */
 	if (r2 == 0)
 		r2 = link_delete(nl, name, err);
-	if (r2 == 0 && r < 0 && r != -EPROTONOSUPPORT)
+	if (r2 == 0)
+		r2 = close_way(nl, net, err);
+	if (r2 == 0 && r < 0 && !is_unsupported(r))
 		r2 = err_set(err, failure.code, "%s", failure.msg);
 	return r2 < 0 ? err_wrap(err, "detach from network") : 0;
 }
@@ -383,7 +457,7 @@ int network_list(const struct network *net, struct strv *ids, struct err *err)
 	r = firewall_open(&nft, &failure);
 	if (r == 0)
 		r = firewall_list(nft, net, ids, &failure);
-	return r >= 0 || r == -EPROTONOSUPPORT ? 0 : err_set(err, failure.code, "%s", failure.msg);
+	return r >= 0 || is_unsupported(r) ? 0 : err_set(err, failure.code, "%s", failure.msg);
 }
 
 static int refuse_port(const struct link *link, void *ctx, struct err *err)
@@ -413,6 +487,8 @@ int network_remove(const struct network *net, struct err *err)
 		return r;
 	r = firewall_open(&nft, &failure);
 	if (r == 0)
+		r = foreign_forget(nft, net, &failure);
+	if (r == 0)
 		r = firewall_remove(nft, net, &failure);
-	return r >= 0 || r == -EPROTONOSUPPORT ? 0 : err_set(err, failure.code, "%s", failure.msg);
+	return r >= 0 || is_unsupported(r) ? 0 : err_set(err, failure.code, "%s", failure.msg);
 }

@@ -83,7 +83,7 @@ static inline int lab_ask(const void *arg)
 {
 	const struct lab_peer *to = arg;
 	struct sockaddr_in sin = lab_sockaddr(to->address, to->port);
-	struct timeval limit = {.tv_sec = 2};
+	struct timeval limit = {.tv_sec = 1};
 	char reply[16] = "";
 
 	AUTO_CLOSE int fd = socket(AF_INET, (to->udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, 0);
@@ -166,4 +166,94 @@ static inline pid_t lab_keeper(struct ports *set, uint32_t address)
 		      loop_run(loop, &err) < 0);
 	}
 	return pid;
+}
+
+static const char *const id_a = "aaaaaaaaaaaa1111111111111111111111111111111111111111111111111111";
+static const char *const id_b = "bbbbbbbbbbbb2222222222222222222222222222222222222222222222222222";
+
+static inline struct network net0(void)
+{
+	return (struct network){.bridge = "hull0", .subnet = {.base = 0x0ad60000, .prefix = 16}};
+}
+
+static inline uint32_t nth(uint32_t n)
+{
+	struct network net = net0();
+
+	return subnet_nth(&net.subnet, n);
+}
+
+/* The outside: a namespace behind a bridge of the host's own, as a router's other side. */
+enum { OUTSIDE_HOST = 0xc0000201 /* 192.0.2.1, the host's */, OUTSIDE = 0xc0000202 };
+
+static inline int outside(const char *bridge)
+{
+	static const uint8_t bridge_mac[6] = {2, 0, 0, 0, 0, 1};
+	static const uint8_t mac[6] = {2, 0, 0, 0, 0, 2};
+	AUTO(auto_netlink_close) struct netlink *nl = NULL;
+	AUTO(auto_netlink_close) struct netlink *far = NULL;
+	struct err err = ERR_INIT;
+	struct link link;
+
+	AUTO_CLOSE int fd = lab_netns();
+	if (netlink_open(NETLINK_ROUTE, &nl, &err) < 0 ||
+	    link_add_bridge(nl, bridge, bridge_mac, 0, &err) < 0 ||
+	    link_get(nl, bridge, &link, &err) != 0 ||
+	    address_add(nl, link.index, OUTSIDE_HOST, 24, &err) < 0 ||
+	    link_up(nl, link.index, 0, 0, &err) < 0)
+		return -1;
+	struct veth veth = {.name = "outside",
+			    .master = link.index,
+			    .netns_fd = fd,
+			    .peer = "eth0",
+			    .peer_mac = mac,
+			    .mtu = 1500};
+	if (link_add_veth(nl, &veth, &err) < 0 ||
+	    netlink_open_in(fd, NETLINK_ROUTE, &far, &err) < 0 || link_up(far, 1, 0, 0, &err) < 0 ||
+	    link_get(far, "eth0", &link, &err) != 0 ||
+	    address_add(far, link.index, OUTSIDE, 24, &err) < 0 ||
+	    link_up(far, link.index, 0, 0, &err) < 0)
+		return -1;
+	return TAKE_FD(fd);
+}
+
+/* A host with an outside and one workload. */
+struct world {
+	int outside, a;
+	struct network net;
+};
+
+static inline bool world_open(struct world *w)
+{
+	struct err err = ERR_INIT;
+	struct network_report report;
+
+	*w = (struct world){.outside = -1, .a = -1, .net = net0()};
+	if (!lab_enter())
+		return false;
+	w->outside = outside("up0");
+	w->a = lab_netns();
+	return w->outside >= 0 && w->a >= 0 && network_ensure(&w->net, &report, &err) == 0 &&
+	       network_attach_container(&w->net, id_a, w->a, nth(0), &err) == 0;
+}
+
+static inline void world_close(struct world *w)
+{
+	auto_close(&w->outside);
+	auto_close(&w->a);
+}
+
+#define AUTO_WORLD AUTO(world_close)
+
+/* Asks from the outside over a route through the host. */
+static inline int ask_through_host(const void *arg)
+{
+	AUTO(auto_netlink_close) struct netlink *nl = NULL;
+	struct err err = ERR_INIT;
+	struct link link;
+
+	if (netlink_open(NETLINK_ROUTE, &nl, &err) < 0 || link_get(nl, "eth0", &link, &err) != 0 ||
+	    route_add_default(nl, link.index, OUTSIDE_HOST, &err) < 0)
+		return 50;
+	return lab_ask(arg);
 }

@@ -7,21 +7,6 @@
 #include "base/proc.h"
 #include "proto/control.h"
 
-static const char id_a[] = "aaaaaaaaaaaa1111111111111111111111111111111111111111111111111111";
-static const char id_b[] = "bbbbbbbbbbbb2222222222222222222222222222222222222222222222222222";
-
-static struct network net0(void)
-{
-	return (struct network){.bridge = "hull0", .subnet = {.base = 0x0ad60000, .prefix = 16}};
-}
-
-static uint32_t nth(uint32_t n)
-{
-	struct network net = net0();
-
-	return subnet_nth(&net.subnet, n);
-}
-
 /* 0 or 1: whether the interface is there. */
 static int has_link(const char *name)
 {
@@ -96,68 +81,6 @@ TEST(detaching_leaves_no_link)
 	EXPECT_EQ(network_remove(&net, &err), 0);
 }
 
-/* The outside: a namespace behind a bridge of the host's own, as a router's other side. */
-enum { OUTSIDE_HOST = 0xc0000201 /* 192.0.2.1, the host's */, OUTSIDE = 0xc0000202 };
-
-static int outside(void)
-{
-	static const uint8_t bridge_mac[6] = {2, 0, 0, 0, 0, 1};
-	static const uint8_t mac[6] = {2, 0, 0, 0, 0, 2};
-	AUTO(auto_netlink_close) struct netlink *nl = NULL;
-	AUTO(auto_netlink_close) struct netlink *far = NULL;
-	struct err err = ERR_INIT;
-	struct link link;
-
-	AUTO_CLOSE int fd = lab_netns();
-	if (netlink_open(NETLINK_ROUTE, &nl, &err) < 0 ||
-	    link_add_bridge(nl, "up0", bridge_mac, 0, &err) < 0 ||
-	    link_get(nl, "up0", &link, &err) != 0 ||
-	    address_add(nl, link.index, OUTSIDE_HOST, 24, &err) < 0 ||
-	    link_up(nl, link.index, 0, 0, &err) < 0)
-		return -1;
-	struct veth veth = {.name = "up0p",
-			    .master = link.index,
-			    .netns_fd = fd,
-			    .peer = "eth0",
-			    .peer_mac = mac,
-			    .mtu = 1500};
-	if (link_add_veth(nl, &veth, &err) < 0 ||
-	    netlink_open_in(fd, NETLINK_ROUTE, &far, &err) < 0 || link_up(far, 1, 0, 0, &err) < 0 ||
-	    link_get(far, "eth0", &link, &err) != 0 ||
-	    address_add(far, link.index, OUTSIDE, 24, &err) < 0 ||
-	    link_up(far, link.index, 0, 0, &err) < 0)
-		return -1;
-	return TAKE_FD(fd);
-}
-
-/* A host with an outside and one workload. */
-struct world {
-	int outside, a;
-	struct network net;
-};
-
-static bool world_open(struct world *w)
-{
-	struct err err = ERR_INIT;
-	struct network_report report;
-
-	*w = (struct world){.outside = -1, .a = -1, .net = net0()};
-	if (!lab_enter())
-		return false;
-	w->outside = outside();
-	w->a = lab_netns();
-	return w->outside >= 0 && w->a >= 0 && network_ensure(&w->net, &report, &err) == 0 &&
-	       network_attach_container(&w->net, id_a, w->a, nth(0), &err) == 0;
-}
-
-static void world_close(struct world *w)
-{
-	auto_close(&w->outside);
-	auto_close(&w->a);
-}
-
-#define AUTO_WORLD AUTO(world_close)
-
 TEST(a_workload_reaches_the_outside_which_knows_no_way_back)
 {
 	AUTO_WORLD struct world w;
@@ -173,19 +96,6 @@ TEST(a_workload_reaches_the_outside_which_knows_no_way_back)
 	lab_stop(server);
 	EXPECT_EQ(tcp, 0);
 	EXPECT_EQ(udp, 0);
-}
-
-/* Asks from the outside over a route through the host. */
-static int ask_through_host(const void *arg)
-{
-	AUTO(auto_netlink_close) struct netlink *nl = NULL;
-	struct err err = ERR_INIT;
-	struct link link;
-
-	if (netlink_open(NETLINK_ROUTE, &nl, &err) < 0 || link_get(nl, "eth0", &link, &err) != 0 ||
-	    route_add_default(nl, link.index, OUTSIDE_HOST, &err) < 0)
-		return 50;
-	return lab_ask(arg);
 }
 
 TEST(what_is_not_published_cannot_be_reached_from_outside)
@@ -460,7 +370,7 @@ TEST(a_subnet_of_somebody_else_is_refused_by_name)
 	struct network_report report;
 
 	EXPECT(lab_enter());
-	AUTO_CLOSE int out = outside();
+	AUTO_CLOSE int out = outside("up0");
 	EXPECT(out >= 0);
 	EXPECT_EQ(subnet_parse("192.0.2.128/25", &net.subnet, &err), 0);
 	EXPECT_EQ(network_ensure(&net, &report, &err), -EADDRINUSE);
