@@ -28,6 +28,10 @@ enum {
 	VALUE_LEN = 2 * PART,
 	COMMENT = 0, /* of NFTA_SET_ELEM_USERDATA: nft's type for an element's comment */
 	ELEMENT_ROOM = 512, /* more than one element's message takes */
+	/* Of each map. A size that is fixed makes it a table that is never rehashed: a listing
+	 * would lose elements over that. */
+	PORTS_MAX = 8192,
+	TRIES = 20,
 };
 
 static const char map_any[] = "ports"; /* protocol . port */
@@ -102,10 +106,10 @@ static void ruleset(const struct network *net, struct buf *to)
 	subnet_format(&net->subnet, subnet);
 	buf_printf(to, "add table inet %s\n", t);
 	buf_printf(to, "add map inet %s %s { type inet_proto . inet_service : ", t, map_any);
-	buf_printf(to, "ipv4_addr . inet_service; }\n");
+	buf_printf(to, "ipv4_addr . inet_service; size %d; }\n", PORTS_MAX);
 	buf_printf(to, "add map inet %s %s { type ipv4_addr . inet_proto . inet_service : ", t,
 		   map_one);
-	buf_printf(to, "ipv4_addr . inet_service; }\n");
+	buf_printf(to, "ipv4_addr . inet_service; size %d; }\n", PORTS_MAX);
 	for (size_t i = 0; i < sizeof(chains) / sizeof(chains[0]); i++) {
 		buf_printf(to, "add chain inet %s %s %s\n", t, chains[i][0], chains[i][1]);
 		buf_printf(to, "flush chain inet %s %s\n", t, chains[i][0]);
@@ -264,7 +268,7 @@ static void copy_comment(char id[NET_ID_LEN + 1], const struct nlattr *attr)
 	}
 }
 
-/* The elements of both maps. */
+/* The elements of one map. */
 struct elements {
 	struct element *v; /* owned */
 	size_t n;
@@ -274,6 +278,12 @@ static void elements_done(struct elements *list)
 {
 	free(list->v);
 	*list = (struct elements){0};
+}
+
+static void both_done(struct elements (*maps)[2])
+{
+	elements_done(&(*maps)[0]);
+	elements_done(&(*maps)[1]);
 }
 
 static int collect_one(struct elements *to, const struct nlattr *elem, struct err *err)
@@ -304,6 +314,10 @@ static int collect(const struct nlmsghdr *nlh, void *ctx, struct err *err)
 	const struct nlattr *list;
 	int r = 0;
 
+	if (!nlh) {
+		elements_done(ctx);
+		return 0;
+	}
 	attr_each (list, nlh, sizeof(struct nfgenmsg)) {
 		if (mnl_attr_get_type(list) != NFTA_SET_ELEM_LIST_ELEMENTS)
 			continue;
@@ -315,22 +329,67 @@ static int collect(const struct nlmsghdr *nlh, void *ctx, struct err *err)
 	return r;
 }
 
-/* All elements of both maps; none when there is no table. */
-static int elements_read(struct netlink *nl, const struct network *net, struct elements *ret,
-			 struct err *err)
+static int keep_generation(const struct nlmsghdr *nlh, void *ctx, struct err *err)
+{
+	const struct nlattr *attr;
+
+	(void)err;
+	if (!nlh)
+		return 0;
+	attr_each (attr, nlh, sizeof(struct nfgenmsg)) {
+		if (mnl_attr_get_type(attr) == NFTA_GEN_ID)
+			*(uint32_t *)ctx = mnl_attr_get_u32(attr);
+	}
+	return 0;
+}
+
+/* The number of the last change to any table of the host. */
+static int generation(struct netlink *nl, uint32_t *ret, struct err *err)
+{
+	struct nlmsghdr *nlh = netlink_begin(nl, nft_type(NFT_MSG_GETGEN), 0);
+
+	put_family(nlh, AF_UNSPEC, 0);
+	int r = netlink_get(nl, nlh, keep_generation, ret, "look at firewall", err);
+	return r < 0 ? r : 0;
+}
+
+/* The elements of one map; none when there is no table. */
+static int map_read(struct netlink *nl, const struct network *net, const char *map,
+		    struct elements *ret, struct err *err)
 {
 	char table[TABLE_NAME];
-	int r = 0;
+	struct nlmsghdr *nlh = netlink_begin(nl, nft_type(NFT_MSG_GETSETELEM), NLM_F_DUMP);
 
 	table_name(net, table);
-	for (int i = 0; i < 2 && r >= 0; i++) {
-		struct nlmsghdr *nlh = netlink_begin(nl, nft_type(NFT_MSG_GETSETELEM), NLM_F_DUMP);
-		put_family(nlh, NFPROTO_INET, 0);
-		mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_TABLE, table);
-		mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_SET, i ? map_one : map_any);
-		r = netlink_get(nl, nlh, collect, ret, "list firewall elements", err);
-	}
+	put_family(nlh, NFPROTO_INET, 0);
+	mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_TABLE, table);
+	mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_SET, map);
+	int r = netlink_get(nl, nlh, collect, ret, "list firewall elements", err);
 	return r < 0 ? r : 0;
+}
+
+/* The elements of both maps. The kernel goes on with a listing by counting, so one is only whole
+ * when nothing changed between its parts. */
+static int elements_read(struct netlink *nl, const struct network *net, struct elements ret[2],
+			 struct err *err)
+{
+	uint32_t before = 0;
+	uint32_t after = 0;
+
+	for (int i = 0; i < TRIES; i++) {
+		elements_done(&ret[0]);
+		elements_done(&ret[1]);
+		int r = generation(nl, &before, err);
+		if (r == 0)
+			r = map_read(nl, net, map_any, &ret[0], err);
+		if (r == 0)
+			r = map_read(nl, net, map_one, &ret[1], err);
+		if (r == 0)
+			r = generation(nl, &after, err);
+		if (r < 0 || before == after)
+			return r;
+	}
+	return err_set(err, EAGAIN, "list firewall elements: they change all the time");
 }
 
 static void put_u16(uint8_t *at, uint32_t v)
@@ -384,39 +443,48 @@ static bool in_the_way(const struct element *there, const char *id, const struct
 	return false;
 }
 
+/* Queues the removal of the elements that were there and that `ports` (n, may be 0) or the
+ * workload's own replace. */
+static int queue_removals(struct batch *b, const struct network *net, const char *id,
+			  const struct keeper_port *ports, size_t n, struct err *err)
+{
+	AUTO(both_done) struct elements there[2] = {{0}, {0}};
+
+	int r = elements_read(b->nl, net, there, err);
+	for (int map = 0; map < 2; map++) {
+		for (size_t i = 0; i < there[map].n && r == 0; i++) {
+			if (in_the_way(&there[map].v[i], id, ports, n))
+				r = queue_element(b, net, &there[map].v[i], false, err);
+		}
+	}
+	return r;
+}
+
 int firewall_publish(struct netlink *nl, const struct network *net, const char *id,
 		     const struct keeper_port *ports, size_t n, uint32_t address, struct err *err)
 {
-	AUTO(elements_done) struct elements there = {0};
+	struct err failure = ERR_INIT;
 	struct batch b = {.nl = nl};
 
-	int r = elements_read(nl, net, &there, err);
-	if (r < 0)
-		return r;
-	struct batch *batch = &b;
-	for (size_t i = 0; i < there.n && r == 0; i++) {
-		if (in_the_way(&there.v[i], id, ports, n))
-			r = queue_element(batch, net, &there.v[i], false, err);
-	}
+	int r = queue_removals(&b, net, id, ports, n, &failure);
 	for (size_t i = 0; i < n && r == 0; i++) {
 		struct element e;
 		if (element_of(&ports[i], id, address, &e))
-			r = queue_element(batch, net, &e, true, err);
+			r = queue_element(&b, net, &e, true, &failure);
 	}
-	return r != 0 ? r : batch_send(batch, "publish ports", err);
+	if (r == 0)
+		r = batch_send(&b, "publish ports", &failure);
+	if (r == -ENFILE)
+		return err_set(err, ENFILE, "publish ports: a network has %d at most", PORTS_MAX);
+	return r < 0 ? err_set(err, failure.code, "%s", failure.msg) : r;
 }
 
 int firewall_withdraw(struct netlink *nl, const struct network *net, const char *id,
 		      struct err *err)
 {
-	AUTO(elements_done) struct elements there = {0};
 	struct batch b = {.nl = nl};
 
-	int r = elements_read(nl, net, &there, err);
-	for (size_t i = 0; i < there.n && r == 0; i++) {
-		if (strncmp(there.v[i].id, id, NET_ID_LEN) == 0)
-			r = queue_element(&b, net, &there.v[i], false, err);
-	}
+	int r = queue_removals(&b, net, id, NULL, 0, err);
 	if (r == 0)
 		r = batch_send(&b, "withdraw ports", err);
 	return r == NETLINK_ABSENT ? 0 : r;
@@ -424,13 +492,15 @@ int firewall_withdraw(struct netlink *nl, const struct network *net, const char 
 
 int firewall_list(struct netlink *nl, const struct network *net, struct strv *ids, struct err *err)
 {
-	AUTO(elements_done) struct elements there = {0};
+	AUTO(both_done) struct elements there[2] = {{0}, {0}};
 
-	int r = elements_read(nl, net, &there, err);
-	for (size_t i = 0; i < there.n && r == 0; i++) {
-		if (there.v[i].id[0] &&
-		    !(ids->n && str_in(there.v[i].id, (const char *const *)ids->v)))
-			r = strv_add(ids, there.v[i].id, err);
+	int r = elements_read(nl, net, there, err);
+	for (int map = 0; map < 2; map++) {
+		for (size_t i = 0; i < there[map].n && r == 0; i++) {
+			const char *id = there[map].v[i].id;
+			if (id[0] && !(ids->n && str_in(id, (const char *const *)ids->v)))
+				r = strv_add(ids, id, err);
+		}
 	}
 	return r;
 }

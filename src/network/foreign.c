@@ -77,7 +77,7 @@ static uint32_t hook_of(const struct nlattr *nest)
 static int survey_chain(const struct nlmsghdr *nlh, void *ctx, struct err *err)
 {
 	struct survey *s = ctx;
-	const struct nfgenmsg *g = mnl_nlmsg_get_payload(nlh);
+	const struct nfgenmsg *g = nlh ? mnl_nlmsg_get_payload(nlh) : NULL;
 	const struct nlattr *attr;
 	const char *table = "";
 	const char *chain = "";
@@ -85,6 +85,8 @@ static int survey_chain(const struct nlmsghdr *nlh, void *ctx, struct err *err)
 	uint32_t policy = NF_ACCEPT;
 
 	(void)err;
+	if (!g) /* seeing a chain twice does no harm */
+		return 0;
 	attr_each (attr, nlh, sizeof(*g)) {
 		uint16_t type = mnl_attr_get_type(attr);
 		if (type == NFTA_CHAIN_TABLE)
@@ -161,7 +163,9 @@ static int count_tag(const struct nlmsghdr *nlh, void *ctx, struct err *err)
 	struct tag_count *c = ctx;
 
 	(void)err;
-	c->n += memmem(nlh, nlh->nlmsg_len, c->tag, strlen(c->tag)) != NULL;
+	if (!nlh)
+		c->n = 0;
+	c->n += nlh && memmem(nlh, nlh->nlmsg_len, c->tag, strlen(c->tag));
 	return 0;
 }
 

@@ -7,9 +7,12 @@
 #include <linux/veth.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/err.h"
 #include "network/netlink.h"
+
+enum { OPER_UP = 6 /* IF_OPER_UP: linux/if.h does not go together with net/if.h */ };
 
 static struct nlmsghdr *begin_link(struct netlink *nl, uint16_t type, uint16_t flags,
 				   struct ifinfomsg **ret)
@@ -46,6 +49,8 @@ static void read_link(const struct nlmsghdr *nlh, struct link *ret)
 			ret->master = (int)mnl_attr_get_u32(attr);
 		else if (type == IFLA_MTU)
 			ret->mtu = mnl_attr_get_u32(attr);
+		else if (type == IFLA_OPERSTATE)
+			ret->running = mnl_attr_get_u8(attr) == OPER_UP;
 		else if (type == IFLA_LINKINFO) {
 			const struct nlattr *info;
 			attr_each_in (info, attr) {
@@ -59,7 +64,7 @@ static void read_link(const struct nlmsghdr *nlh, struct link *ret)
 static int got_link(const struct nlmsghdr *nlh, void *ctx, struct err *err)
 {
 	(void)err;
-	if (nlh->nlmsg_type == RTM_NEWLINK)
+	if (nlh && nlh->nlmsg_type == RTM_NEWLINK)
 		read_link(nlh, ctx);
 	return 0;
 }
@@ -90,7 +95,7 @@ static int list_link(const struct nlmsghdr *nlh, void *ctx, struct err *err)
 	const struct link_listing *l = ctx;
 	struct link link;
 
-	if (nlh->nlmsg_type != RTM_NEWLINK)
+	if (!nlh || nlh->nlmsg_type != RTM_NEWLINK)
 		return 0;
 	read_link(nlh, &link);
 	if (l->master && link.master != l->master)
@@ -135,6 +140,23 @@ int link_up(struct netlink *nl, int index, int master, uint32_t mtu, struct err 
 	if (master)
 		mnl_attr_put_u32(nlh, IFLA_MASTER, (uint32_t)master);
 	return netlink_do(nl, nlh, "set interface up", err);
+}
+
+int link_settle(struct netlink *nl, const char *name, struct err *err)
+{
+	enum { PAUSE_NS = 500000, PAUSES = 100 };
+	struct timespec pause = {.tv_nsec = PAUSE_NS};
+	struct link link = {0};
+
+	for (int i = 0; i < PAUSES; i++) {
+		int r = link_get(nl, name, &link, err);
+		if (r != 0)
+			return r < 0 ? r : err_set(err, ENODEV, "interface '%s' is gone", name);
+		if (link.running)
+			return 0;
+		(void)nanosleep(&pause, NULL);
+	}
+	return 0; /* its first packets may be late then */
 }
 
 int link_add_bridge(struct netlink *nl, const char *name, const uint8_t mac[6], uint32_t mtu,
@@ -205,11 +227,11 @@ struct address_search {
 static int match_address(const struct nlmsghdr *nlh, void *ctx, struct err *err)
 {
 	struct address_search *s = ctx;
-	const struct ifaddrmsg *ifa = mnl_nlmsg_get_payload(nlh);
+	const struct ifaddrmsg *ifa = nlh ? mnl_nlmsg_get_payload(nlh) : NULL;
 	const struct nlattr *attr;
 
 	(void)err;
-	if (nlh->nlmsg_type != RTM_NEWADDR || ifa->ifa_index != s->index)
+	if (!nlh || nlh->nlmsg_type != RTM_NEWADDR || ifa->ifa_index != s->index)
 		return 0;
 	attr_each (attr, nlh, sizeof(*ifa)) {
 		if (mnl_attr_get_type(attr) == IFA_LOCAL &&
@@ -254,10 +276,10 @@ struct route_listing {
 static int list_route(const struct nlmsghdr *nlh, void *ctx, struct err *err)
 {
 	const struct route_listing *l = ctx;
-	const struct rtmsg *rtm = mnl_nlmsg_get_payload(nlh);
+	const struct rtmsg *rtm = nlh ? mnl_nlmsg_get_payload(nlh) : NULL;
 	const struct nlattr *attr;
 
-	if (nlh->nlmsg_type != RTM_NEWROUTE || rtm->rtm_family != AF_INET ||
+	if (!nlh || nlh->nlmsg_type != RTM_NEWROUTE || rtm->rtm_family != AF_INET ||
 	    rtm->rtm_table == RT_TABLE_LOCAL)
 		return 0;
 	struct route route = {.prefix = rtm->rtm_dst_len};

@@ -146,10 +146,14 @@ static int verdict(const struct nlmsghdr *nlh, const char *what, struct err *err
 	return err_set(err, code, "%s: %s", what, strerrordesc_np(code));
 }
 
+/* An answer that was disturbed while it was given. */
+enum { INTERRUPTED = 2, TRIES = 20 };
+
 /* Hands every message of request seq to fn until the verdict. */
 static int receive(struct netlink *nl, uint32_t seq, netlink_fn *fn, void *ctx, const char *what,
 		   struct err *err)
 {
+	bool interrupted = false;
 	int r = 0;
 
 	for (;;) {
@@ -161,9 +165,10 @@ static int receive(struct netlink *nl, uint32_t seq, netlink_fn *fn, void *ctx, 
 		     m = mnl_nlmsg_next(m, &left)) {
 			if (m->nlmsg_seq != seq)
 				continue;
+			interrupted |= m->nlmsg_flags & NLM_F_DUMP_INTR;
 			if (m->nlmsg_type == NLMSG_ERROR || m->nlmsg_type == NLMSG_DONE) {
 				int v = verdict(m, what, err);
-				return r < 0 ? r : v;
+				return r < 0 ? r : interrupted && v == 0 ? INTERRUPTED : v;
 			}
 			if (fn && r >= 0)
 				r = fn(m, ctx, err);
@@ -174,10 +179,22 @@ static int receive(struct netlink *nl, uint32_t seq, netlink_fn *fn, void *ctx, 
 int netlink_get(struct netlink *nl, struct nlmsghdr *nlh, netlink_fn *fn, void *ctx,
 		const char *what, struct err *err)
 {
-	if ((nlh->nlmsg_flags & NLM_F_DUMP) != NLM_F_DUMP)
+	bool dump = (nlh->nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP;
+
+	if (!dump)
 		nlh->nlmsg_flags |= NLM_F_ACK; /* so that one answer too ends with a verdict */
-	int r = send_bytes(nl, nlh, nlh->nlmsg_len, what, err);
-	return r < 0 ? r : receive(nl, nlh->nlmsg_seq, fn, ctx, what, err);
+	for (int i = 0; i < TRIES; i++) {
+		nlh->nlmsg_seq = ++nl->seq;
+		int r = send_bytes(nl, nlh, nlh->nlmsg_len, what, err);
+		if (r == 0)
+			r = receive(nl, nlh->nlmsg_seq, fn, ctx, what, err);
+		if (!dump || r != INTERRUPTED)
+			return r == INTERRUPTED ? 0 : r;
+		r = fn ? fn(NULL, ctx, err) : 0;
+		if (r < 0)
+			return r;
+	}
+	return err_set(err, EAGAIN, "%s: it changes all the time", what);
 }
 
 int netlink_ask(struct netlink *nl, struct nlmsghdr *nlh, const char *what, struct err *err)

@@ -49,7 +49,10 @@ int netlink_ask(struct netlink *nl, struct nlmsghdr *nlh, const char *what, stru
 int netlink_do(struct netlink *nl, struct nlmsghdr *nlh, const char *what, struct err *err)
 	HULL_MUST_CHECK;
 
-/* Called for each message of an answer; a negative answer ends the reading with it. */
+/*
+ * Called for each message of an answer; a negative answer ends the reading with it. With nlh NULL:
+ * what was listed changed meanwhile, all comes again.
+ */
 typedef int netlink_fn(const struct nlmsghdr *nlh, void *ctx, struct err *err);
 
 /* A request with an answer: one message, or a dump when flags held NLM_F_DUMP. NETLINK_ABSENT as in
@@ -92,6 +95,7 @@ struct link {
 	uint32_t flags; /* IFF_* */
 	uint32_t mtu;
 	char name[IF_NAMESIZE];
+	bool running; /* operational: what is sent is not thrown away */
 	char kind[16]; /* "bridge", "veth", "tun"; "" for hardware */
 };
 
@@ -99,7 +103,8 @@ struct link {
 int link_get(struct netlink *nl, const char *name, struct link *ret, struct err *err)
 	HULL_MUST_CHECK;
 
-/* Called for each interface; a negative answer ends the listing with it. */
+/* Called for each interface, more than once when they change meanwhile; a negative answer ends the
+ * listing with it. */
 typedef int link_fn(const struct link *link, void *ctx, struct err *err);
 
 /* Lists all interfaces, or those of one bridge (master not 0). */
@@ -113,6 +118,14 @@ int link_delete(struct netlink *nl, const char *name, struct err *err) HULL_MUST
  * 0. */
 int link_up(struct netlink *nl, int index, int master, uint32_t mtu, struct err *err)
 	HULL_MUST_CHECK;
+
+/*
+ * Waits, for some milliseconds at most, until an interface that was set up carries packets: the
+ * kernel tells that to the interface's bridge and queues by deferred work (that asking hastens from
+ * Linux 6.8 on), and drops what comes before. Then a first packet would only be repeated after a
+ * second.
+ */
+int link_settle(struct netlink *nl, const char *name, struct err *err) HULL_MUST_CHECK;
 
 /* Makes a bridge (down) with that MAC and MTU (0: the kernel's choice); one that exists already is
  * -EEXIST. */
@@ -154,7 +167,8 @@ struct route {
 	int index; /* of the interface; 0: none */
 };
 
-/* Called for each route; a negative answer ends the listing with it. */
+/* Called for each route, more than once when they change meanwhile; a negative answer ends the
+ * listing with it. */
 typedef int route_fn(const struct route *route, void *ctx, struct err *err);
 
 /* Lists the IPv4 routes of all tables but `local`. */

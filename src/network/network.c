@@ -338,6 +338,10 @@ int network_attach_container(const struct network *net, const char *id, int netn
 		r = open_way(net, err);
 		if (r == 0)
 			r = furnish(net, netns_fd, address, err);
+		if (r == 0)
+			r = link_settle(nl, name, err);
+		if (r == 0)
+			r = link_settle(nl, net->bridge, err);
 		if (r < 0)
 			undo_attach(nl, net, name);
 	}

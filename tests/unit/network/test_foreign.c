@@ -221,8 +221,8 @@ TEST(a_firewall_that_drops_and_takes_no_accept_is_told_to_the_user)
 	static const char *const firewalld[] = {"nft", "-f", "-", NULL};
 	EXPECT(lab_enter());
 	EXPECT_EQ(proc_run(firewalld,
-			   "table inet firewalld { chain filter_FORWARD { type filter "
-			   "hook forward priority 10; reject; } }",
+			   "add table inet firewalld\nadd chain inet firewalld filter_FORWARD "
+			   "{ type filter hook forward priority 10; }\n",
 			   NULL, &err),
 		  0);
 	EXPECT_EQ(network_ensure(&net, &report, &err), 0);
