@@ -16,6 +16,7 @@ struct patience {
 	long step_us;
 };
 
+/* A wait of at most ms from now on. */
 struct patience patience_of(uint64_t ms);
 
 /* Sleeps a little; false when the time is over. */
