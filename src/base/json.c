@@ -253,6 +253,16 @@ int json_need(int answer, const char *key, struct err *err)
 	return answer == 0 ? err_set(err, EINVAL, "%s: missing", key) : answer;
 }
 
+bool json_has(struct json_object *obj, const char *key)
+{
+	return json_object_object_get_ex(obj, key, NULL);
+}
+
+bool json_is_array(struct json_object *value)
+{
+	return json_object_is_type(value, json_type_array);
+}
+
 bool json_is_obj(struct json_object *obj)
 {
 	return json_object_is_type(obj, json_type_object);

@@ -56,8 +56,12 @@ int json_get_strv(struct json_object *obj, const char *key, struct strv *ret, st
 /* Turns the answer 0 of a getter into the error "KEY: missing"; hands on the others. */
 int json_need(int answer, const char *key, struct err *err) HULL_MUST_CHECK;
 
-/* Whether obj is a JSON object at all, for the elements of an array. */
+/* Whether the object has the member at all, be it null. */
+bool json_has(struct json_object *obj, const char *key);
+
+/* Whether a value is an object, or an array; for what stands in arrays and at the top. */
 bool json_is_obj(struct json_object *obj);
+bool json_is_array(struct json_object *value);
 
 /* Number of elements of an array, and one of them, borrowed. */
 size_t json_len(struct json_object *array);

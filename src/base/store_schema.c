@@ -51,7 +51,6 @@ const char store_schema[] =
 	"  layer TEXT NOT NULL REFERENCES layer(key),"
 	"  blob TEXT,"
 	"  blob_size INTEGER,"
-	"  media_type TEXT,"
 	"  PRIMARY KEY(manifest, position)"
 	") WITHOUT ROWID;"
 	"CREATE INDEX manifest_layer_layer ON manifest_layer(layer);"

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * hull-import: the one program that reads images from outside. Run by image_import(), which it
+ * answers on standard output: "ok ID", or "error ERRNO TEXT" with status 1.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/path.h"
+#include "base/store.h"
+#include "image/bundle.h"
+#include "image/image.h"
+#include "image/import_spec.h"
+#include "image/import_work.h"
+#include "image/sha256.h"
+
+struct arguments {
+	struct image_import what;
+	const char *root;
+};
+
+static void arguments_done(struct arguments *args)
+{
+	strv_done(&args->what.env);
+	strv_done(&args->what.expose);
+	strv_done(&args->what.labels);
+	strv_done(&args->what.volumes);
+}
+
+static int parse_arguments(int argc, char **argv, struct arguments *args, struct err *err)
+{
+	struct image_import *w = &args->what;
+	/* Where each option's value goes: one string, or a list of them. */
+	const struct {
+		const char *name;
+		const char **one;
+		struct strv *list;
+	} known[] = {
+		{"root", &args->root, NULL},
+		{"platform", &w->platform, NULL},
+		{"ref", &w->ref, NULL},
+		{"cmd", &w->cmd, NULL},
+		{"entrypoint", &w->entrypoint, NULL},
+		{"workdir", &w->workdir, NULL},
+		{"user", &w->user, NULL},
+		{"stop-signal", &w->stop_signal, NULL},
+		{"env", NULL, &w->env},
+		{"expose", NULL, &w->expose},
+		{"label", NULL, &w->labels},
+		{"volume", NULL, &w->volumes},
+	};
+	enum { KNOWN = sizeof(known) / sizeof(known[0]) };
+	struct option options[KNOWN + 1] = {0};
+	int which = 0, c;
+
+	for (int i = 0; i < KNOWN; i++)
+		options[i] = (struct option){known[i].name, required_argument, NULL, 0};
+	while ((c = getopt_long(argc, argv, "", options, &which)) == 0) {
+		int r = 0;
+		if (known[which].one)
+			*known[which].one = optarg;
+		else
+			r = strv_add(known[which].list, optarg, err);
+		if (r < 0)
+			return r;
+	}
+	if (c != -1 || argc - optind != 2)
+		return err_set(err, EINVAL,
+			       "hull-import: called with other arguments than SOURCE NAME");
+	w->source = argv[optind];
+	w->name = argv[optind + 1];
+	return 0;
+}
+
+/* Hundreds of layers may be open at once. */
+static void raise_limits(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
+/* The config to record: as it came, or as the user wants it; and its id. */
+static int settle_config(const struct image_import *what, const struct import_work *work,
+			 struct import_spec *spec, char id[DIGEST_HEX + 1], struct err *err)
+{
+	if (!spec->config || import_changes(what)) {
+		char *config = NULL;
+		int r = import_config(spec->config, what, work->made[0].diff_id,
+				      bundle_time_ns(work->bundle), &config, err);
+		if (r < 0)
+			return r;
+		free(spec->config);
+		spec->config = config;
+		free(TAKE_PTR(spec->manifest)); /* names another config */
+	}
+	return sha256_hex(spec->config, strlen(spec->config), id, err);
+}
+
+static int import_in(const struct store *store, const struct image_import *what, int dir,
+		     const char *path, char id[DIGEST_HEX + 1], struct err *err)
+{
+	AUTO(auto_bundle_free) struct bundle *bundle = NULL;
+	AUTO(import_spec_done) struct import_spec spec = {0};
+	AUTO_REFERENCE struct reference ref = {0};
+
+	int r = reference_parse(what->name, &ref, err);
+	if (r == 0)
+		r = bundle_open(what->source, dir, &bundle, err);
+	if (r == 0)
+		r = import_read(bundle, what, &spec, err);
+	if (r < 0)
+		return r;
+	AUTO(import_work_done)
+	struct import_work work = {
+		.store = store, .bundle = bundle, .spec = &spec, .dir = dir, .path = path};
+	r = import_make(&work, err);
+	if (r == 0)
+		r = settle_config(what, &work, &spec, id, err);
+	return r == 0 ? import_commit(&work, id, spec.config, ref.name, err) : r;
+}
+
+/* With the lock that keeps files from being collected, in a folder that is gone afterwards. */
+static int import_locked(const struct store *store, const struct image_import *what,
+			 char id[DIGEST_HEX + 1], struct err *err)
+{
+	struct err ignored = ERR_INIT; /* what stays is collected later */
+	AUTO_FREE char *path = NULL;
+	char name[32];
+
+	AUTO_CLOSE int lock = image_lock(store, false, err);
+	if (lock < 0)
+		return lock;
+	AUTO_CLOSE int tmp = store_folder(store->root_fd, "tmp", err);
+	AUTO_CLOSE int dir = tmp < 0 ? tmp : image_workdir(store, name, err);
+	if (dir < 0)
+		return dir;
+	if (asprintf(&path, "%s/tmp/%s", store->root, name) < 0) {
+		path = NULL;
+		return err_set(err, ENOMEM, "out of memory");
+	}
+	int r = import_in(store, what, dir, path, id, err);
+	(void)!path_remove_all(tmp, name, &ignored);
+	return r;
+}
+
+static int run(int argc, char **argv, char id[DIGEST_HEX + 1], struct err *err)
+{
+	AUTO(auto_store_close) struct store *store = NULL;
+	AUTO(arguments_done) struct arguments args = {.root = NULL};
+	struct err ignored = ERR_INIT; /* garbage of others is no reason not to import */
+
+	int r = parse_arguments(argc, argv, &args, err);
+	if (r == 0)
+		r = import_check(&args.what, err);
+	if (r == 0)
+		r = store_open(args.root, &store, err);
+	if (r < 0)
+		return r;
+	(void)!image_gc(store, &ignored);
+	r = import_locked(store, &args.what, id, err);
+	if (r < 0) {
+		(void)err_wrap(err, "import '%.200s'", args.what.source);
+		(void)!image_gc(store, &ignored); /* files put in place before a failure */
+	}
+	return r;
+}
+
+/* One line, with nothing in it that a terminal would take for a command. */
+static void answer_error(struct err *err)
+{
+	for (char *p = err->msg; *p; p++) {
+		if ((unsigned char)*p < 0x20 || *p == 0x7f)
+			*p = '?';
+	}
+	(void)printf("error %d %s\n", err->code, err->msg);
+}
+
+int main(int argc, char **argv)
+{
+	struct err err = ERR_INIT;
+	char id[DIGEST_HEX + 1];
+
+	raise_limits();
+	int r = run(argc, argv, id, &err);
+	if (r < 0)
+		answer_error(&err);
+	else
+		(void)printf("ok %s\n", id);
+	return fflush(stdout) == 0 && r == 0 ? 0 : 1;
+}
