@@ -73,7 +73,9 @@ int fs_new(const char *type, const char *options, uint64_t attr, struct err *err
 	AUTO_CLOSE int fs = fs_open(type, err);
 	if (fs < 0)
 		return fs;
-	int r = fs_set_all(fs, options, err);
+	int r = fs_set(fs, "source", type, err); /* what /proc/mounts shows first */
+	if (r == 0)
+		r = fs_set_all(fs, options, err);
 	return r < 0 ? r : fs_mount(fs, type, attr, err);
 }
 

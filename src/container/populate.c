@@ -253,9 +253,7 @@ static int new_mount(const struct plan_mount *m, int from, struct err *err)
 	AUTO_CLOSE int fs = fs_open(m->type, err);
 	if (fs < 0)
 		return fs;
-	int r = 0;
-	if (m->source && *m->source && strcmp(m->source, m->type) != 0)
-		r = fs_set(fs, "source", m->source, err);
+	int r = fs_set(fs, "source", m->source && *m->source ? m->source : m->type, err);
 	if (r == 0)
 		r = fs_set_all(fs, m->data, err);
 	/* what is copied up has to be written first */

@@ -322,7 +322,12 @@ int root_new(const struct plan_root *root, int layers_fd, int scratch_fd, struct
 	int overlay = overlay_new(root, &stack, &w, &first);
 	if (overlay >= 0)
 		return overlay;
-	overlay = first.code == EINVAL ? overlay_by_string(root, &stack, &w, scratch_fd, err)
-				       : err_set(err, first.code, "%s", first.msg);
-	return overlay < 0 ? err_wrap(err, "root") : overlay;
+	if (first.code == EINVAL) {
+		struct err second = ERR_INIT; /* the first has the kernel's own words */
+		overlay = overlay_by_string(root, &stack, &w, scratch_fd, &second);
+		if (overlay >= 0)
+			return overlay;
+	}
+	(void)err_set(err, first.code, "root: %s", first.msg);
+	return -first.code;
 }

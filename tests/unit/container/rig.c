@@ -67,14 +67,14 @@ static void make_root(struct rig *rig)
 		"root/dev", "root/sys", "upper",    "work",     "layers",    "state",
 	};
 	static const char *const names[] = {
-		"sh",     "cat",     "ls",     "id",       "true",    "false",  "sleep",
-		"grep",   "stat",    "mount",  "mkdir",    "touch",   "chmod",  "kill",
-		"ps",     "head",    "dd",     "wc",       "env",     "pwd",    "hostname",
-		"tty",    "stty",    "mknod",  "readlink", "umount",  "rm",     "find",
-		"ip",     "sync",    "tail",   "awk",      "ln",      "tar",    "sort",
-		"printf", "echo",    "test",   "cut",      "nproc",   "date",   "chown",
-		"tr",     "sed",     "yes",    "mkfifo",   "dirname", "cp",     "od",
-		"ulimit", "getconf", "md5sum", "mktemp",   "seq",     "usleep", "nice",
+		"sh",     "cat",     "ls",     "id",       "true",   "false",   "sleep",
+		"grep",   "stat",    "mount",  "mkdir",    "touch",  "chmod",   "kill",
+		"ps",     "head",    "dd",     "wc",       "env",    "pwd",     "hostname",
+		"tty",    "stty",    "mknod",  "readlink", "umount", "rm",      "find",
+		"ip",     "sync",    "tail",   "awk",      "ln",     "tar",     "sort",
+		"printf", "echo",    "test",   "cut",      "nproc",  "date",    "chown",
+		"tr",     "cmp",     "sed",    "yes",      "mkfifo", "dirname", "cp",
+		"od",     "getconf", "md5sum", "mktemp",   "seq",    "usleep",  "nice",
 		"renice", "losetup", "chroot", "unshare",  "free",
 	};
 
@@ -197,6 +197,38 @@ void rig_reply(void *ctx, const struct err *failure, const void *answer)
 	rig->failure = failure ? *failure : ERR_INIT;
 }
 
+void rig_stats(void *ctx, const struct err *failure, const void *answer)
+{
+	struct rig *rig = ctx;
+
+	rig_reply(ctx, failure, NULL);
+	if (answer)
+		rig->stats = *(const struct isolation_stats *)answer;
+}
+
+void rig_top(void *ctx, const struct err *failure, const void *answer)
+{
+	struct rig *rig = ctx;
+	const struct isolation_top *top = answer;
+
+	rig_reply(ctx, failure, NULL);
+	buf_clear(&rig->top);
+	for (size_t i = 0; top && i < top->processes.n; i++) {
+		const struct process_info *p = (const struct process_info *)top->processes.items +
+					       i;
+		buf_printf(&rig->top, "%s\n", p->command);
+	}
+}
+
+void rig_remove(const char *dir)
+{
+	struct err err = ERR_INIT;
+	AUTO_CLOSE int tmp = open("/var/tmp", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	if (path_remove_all(tmp, dir + strlen("/var/tmp/"), &err) < 0)
+		die("remove rig", &err);
+}
+
 static int stop(void *ctx, struct err *err)
 {
 	loop_stop(ctx);
@@ -287,6 +319,8 @@ int rig_run(struct rig *rig)
 		r = rig_start(rig);
 	if (r == 0)
 		r = rig_finish(rig);
+	if (r < 0)
+		printf("# %s\n", rig->failure.msg);
 	return r < 0 ? r : (int)rig->exit.status;
 }
 
@@ -357,8 +391,6 @@ bool rig_left_anything(const struct rig *rig)
 
 void rig_done(struct rig *rig)
 {
-	struct err err = ERR_INIT;
-
 	container_isolation.delete(rig->iso);
 	rig->iso = NULL;
 	auto_close(&rig->in);
@@ -369,7 +401,6 @@ void rig_done(struct rig *rig)
 	buf_done(&rig->output);
 	buf_done(&rig->messages);
 	record_done(&plan_record, &rig->plan);
-	AUTO_CLOSE int tmp = open("/var/tmp", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (path_remove_all(tmp, rig->dir + strlen("/var/tmp/"), &err) < 0)
-		die("remove rig", &err);
+	buf_done(&rig->top);
+	rig_remove(rig->dir);
 }

@@ -62,6 +62,8 @@ bool rig_until(struct rig *rig, const char *text, int ms);
 /* Waits for the answer of a request that was just made with rig_reply. */
 int rig_answer(struct rig *rig);
 void rig_reply(void *ctx, const struct err *failure, const void *answer);
+void rig_stats(void *ctx, const struct err *failure, const void *answer); /* to rig->stats */
+void rig_top(void *ctx, const struct err *failure, const void *answer); /* commands to rig->top */
 
 /* What the plan's process gets in front of its own arguments. */
 void rig_args(struct plan_process *p, const char *const *args);
@@ -74,5 +76,8 @@ void rig_file(const struct rig *rig, const char *path, const char *text, mode_t 
 
 /* The capabilities that docker gives. */
 extern const uint64_t rig_caps;
+
+/* Removes a rig's folder. */
+void rig_remove(const char *dir);
 
 #define AUTO_RIG AUTO(rig_done)
