@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/address.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/db.h"
+#include "base/err.h"
+#include "base/io.h"
+#include "base/store.h"
+#include "engine/build.h"
+#include "network/network.h"
+
+enum { BRIDGE_TEXT = 16 };
+
+/* The file `network` of the store: "BRIDGE SUBNET". */
+static const char network_file[] = "network";
+
+static uint32_t hash_text(const char *text)
+{
+	uint32_t h = 2166136261; /* FNV-1a */
+
+	for (const char *p = text; *p; p++)
+		h = (h ^ (unsigned char)*p) * 16777619;
+	return h;
+}
+
+/* The store's bridge and subnet; chosen once, by the first workload that needs them. The caller's
+ * transaction keeps a second chooser out. */
+static int read_network(const struct store *store, char bridge[BRIDGE_TEXT], struct subnet *ret,
+			struct err *err)
+{
+	AUTO_BUF struct buf text = BUF_INIT;
+	struct err missing = ERR_INIT;
+	char subnet[SUBNET_TEXT];
+	char line[64];
+
+	if (file_read(store->root_fd, network_file, sizeof(line), &text, &missing) == 0) {
+		if (!text.data ||
+		    sscanf(text.data, "%15s %19s", bridge, subnet) != 2) /* NOLINT(cert-err34-c) */
+			return err_set(err, EUCLEAN, "the store's file '%s' is damaged",
+				       network_file);
+		return subnet_parse(subnet, ret, err);
+	}
+	if (missing.code != ENOENT)
+		return err_set(err, missing.code, "%s", missing.msg);
+	bool is_default = strcmp(store->root, "/var/lib/hull") == 0;
+	uint32_t hash = is_default ? 0 : hash_text(store->root);
+	int r = network_choose_subnet(hash, ret, err);
+	if (r < 0)
+		return r;
+	if (is_default)
+		(void)snprintf(bridge, BRIDGE_TEXT, "hull0");
+	else
+		(void)snprintf(bridge, BRIDGE_TEXT, "hull-%08" PRIx32, hash);
+	subnet_format(ret, subnet);
+	int n = snprintf(line, sizeof(line), "%s %s\n", bridge, subnet);
+	return file_replace(store->root_fd, network_file, line, (size_t)n, 0600, err);
+}
+
+/* Marks every address of the network that has an owner. */
+static int mark_taken(struct db *txn, const struct subnet *subnet, uint8_t *taken, struct err *err)
+{
+	AUTO(auto_rows_free) struct rows *rows = NULL;
+
+	int r = db_query(txn, "SELECT address FROM address WHERE network = 'bridge'", DB_NO_VALUES,
+			 &rows, err);
+	while (r >= 0 && (r = rows_next(rows, err)) == 1) {
+		uint32_t address = 0;
+		r = address_parse(rows_text(rows, 0), &address, err);
+		uint32_t at = r == 0 ? subnet_index(subnet, address) : UINT32_MAX;
+		if (at != UINT32_MAX)
+			taken[at / 8] |= (uint8_t)(1U << at % 8);
+	}
+	return r;
+}
+
+static int first_free(struct db *txn, const struct subnet *subnet, uint32_t *ret, struct err *err)
+{
+	uint32_t size = subnet_size(subnet);
+
+	AUTO_FREE uint8_t *taken = calloc(size / 8 + 1, 1);
+	if (!taken)
+		return err_set(err, ENOMEM, "out of memory");
+	int r = mark_taken(txn, subnet, taken, err);
+	if (r < 0)
+		return r;
+	for (uint32_t i = 0; i < size; i++) {
+		if (!(taken[i / 8] & 1U << i % 8)) {
+			*ret = subnet_nth(subnet, i);
+			return 0;
+		}
+	}
+	return err_set(err, EADDRNOTAVAIL,
+		       "the network has no address left: %" PRIu32 " workloads have one each",
+		       size);
+}
+
+static int fill(const struct subnet *subnet, uint32_t address, struct plan_net *plan,
+		struct keeper_network *orders, struct err *err)
+{
+	char text[ADDRESS_TEXT];
+	char gateway[ADDRESS_TEXT];
+	char whole[SUBNET_TEXT];
+	char mac[MAC_TEXT];
+
+	address_format(address, text);
+	address_format(subnet_gateway(subnet), gateway);
+	subnet_format(subnet, whole);
+	mac_format(address, mac);
+	if (asprintf(&plan->address, "%s/%u", text, subnet->prefix) < 0)
+		return err_set(err, ENOMEM, "out of memory");
+	int r = set_str(&plan->gateway, gateway, err);
+	if (r == 0)
+		r = set_str(&plan->mac, mac, err);
+	if (r == 0)
+		r = set_str(&orders->name, "bridge", err);
+	if (r == 0)
+		r = set_str(&orders->subnet, whole, err);
+	return r < 0 ? r : set_str(&orders->address, text, err);
+}
+
+int address_take(const struct store *store, struct db *txn, const char *id, struct plan_net *plan,
+		 struct keeper_network *orders, struct err *err)
+{
+	char bridge[BRIDGE_TEXT];
+	struct subnet subnet;
+	uint32_t address = 0;
+
+	int r = read_network(store, bridge, &subnet, err);
+	if (r == 0)
+		r = first_free(txn, &subnet, &address, err);
+	if (r == 0)
+		r = fill(&subnet, address, plan, orders, err);
+	if (r == 0)
+		r = set_str(&orders->bridge, bridge, err);
+	if (r == 0)
+		r = db_run(txn,
+			   "INSERT INTO address(network, address, workload) VALUES('bridge', ?, ?)",
+			   DB_VALUES(DB_TEXT(orders->address), DB_TEXT(id)), err);
+	return r < 0 ? r : 0;
+}

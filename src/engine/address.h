@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The store's default network: which bridge and subnet it has, and who has which address. */
+#pragma once
+
+#include "base/attr.h"
+
+struct db;
+struct err;
+struct keeper_network;
+struct plan_net;
+struct store;
+
+/* Takes a free address for workload `id` within txn and fills the plan's and the keeper's view of
+ * it. EADDRNOTAVAIL when all are taken. It is given back with the workload's record. */
+int address_take(const struct store *store, struct db *txn, const char *id, struct plan_net *plan,
+		 struct keeper_network *orders, struct err *err) HULL_MUST_CHECK;

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* --memory, --cpus and their like, as numbers for cgroups. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "engine/build.h"
+
+enum {
+	MEMORY_MIN = 6 << 20, /* less cannot even start a program */
+	CPU_PERIOD_US = 100000,
+	CPU_QUOTA_MIN_US = 1000, /* the kernel's */
+	SHARES_MIN = 2,
+	SHARES_MAX = 262144,
+	BLKIO_MIN = 10,
+	BLKIO_MAX = 1000,
+};
+
+static int memory(const struct limit_options *o, struct plan_limits *l, struct err *err)
+{
+	if (o->memory && o->memory < MEMORY_MIN)
+		return err_set(err, ERANGE, "--memory: less than 6m, with which nothing can start");
+	if (o->memory_reservation && o->memory && o->memory_reservation > o->memory)
+		return err_set(err, EINVAL, "--memory-reservation: more than --memory");
+	l->memory = o->memory;
+	l->memory_reservation = o->memory_reservation;
+	if (!o->memory_swap) {
+		l->memory_swap = o->memory * 2; /* docker's default */
+		return 0;
+	}
+	if (!o->memory)
+		return err_set(err, EINVAL, "--memory-swap: needs --memory as well");
+	if (strcmp(o->memory_swap, "-1") == 0) {
+		l->memory_swap = UINT64_MAX;
+		return 0;
+	}
+	int r = parse_size(o->memory_swap, "--memory-swap", &l->memory_swap, err);
+	if (r == 0 && l->memory_swap && l->memory_swap < o->memory)
+		r = err_set(err, EINVAL,
+			    "--memory-swap: counts memory and swap, so it cannot be "
+			    "less than --memory");
+	return r;
+}
+
+static int cpu(const struct limit_options *o, struct plan_limits *l, struct err *err)
+{
+	long host = sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (o->nano_cpus) {
+		uint64_t quota = o->nano_cpus / (1000000000 / CPU_PERIOD_US);
+		if (quota < CPU_QUOTA_MIN_US ||
+		    (host > 0 && o->nano_cpus / 1000000000 > (uint64_t)host))
+			return err_set(err, ERANGE,
+				       "--cpus: from 0.01 to %ld, as many as there are", host);
+		l->cpu_quota_us = quota;
+		l->cpu_period_us = CPU_PERIOD_US;
+	}
+	if (o->cpu_shares && (o->cpu_shares < SHARES_MIN || o->cpu_shares > SHARES_MAX))
+		return err_set(err, ERANGE, "--cpu-shares: %" PRId64 " is outside %d to %d",
+			       o->cpu_shares, SHARES_MIN, SHARES_MAX);
+	l->cpu_shares = (uint64_t)o->cpu_shares;
+	return 0;
+}
+
+/* "0-2,7". */
+static int cpuset(const char *text, const char *what, char **to, struct err *err)
+{
+	if (text && (!*text || strspn(text, "0123456789,-") != strlen(text)))
+		return err_set(err, EINVAL, "%s: '%s' is not a list like 0-2,7", what, text);
+	free(*to);
+	*to = NULL;
+	if (!text)
+		return 0;
+	*to = strdup(text);
+	return *to ? 0 : err_set(err, ENOMEM, "out of memory");
+}
+
+int limits_parse(const struct limit_options *o, struct plan_limits *ret, struct err *err)
+{
+	int r = memory(o, ret, err);
+
+	if (r == 0)
+		r = cpu(o, ret, err);
+	if (r == 0)
+		r = cpuset(o->cpuset_cpus, "--cpuset-cpus", &ret->cpuset_cpus, err);
+	if (r == 0)
+		r = cpuset(o->cpuset_mems, "--cpuset-mems", &ret->cpuset_mems, err);
+	if (r < 0)
+		return r;
+	if (o->pids_limit < -1)
+		return err_set(err, ERANGE, "--pids-limit: %" PRId64 " is no count (-1: no limit)",
+			       o->pids_limit);
+	ret->pids = o->pids_limit < 0 ? UINT64_MAX : (uint64_t)o->pids_limit;
+	if (o->blkio_weight && (o->blkio_weight < BLKIO_MIN || o->blkio_weight > BLKIO_MAX))
+		return err_set(err, ERANGE, "--blkio-weight: %" PRId64 " is outside %d to %d",
+			       o->blkio_weight, BLKIO_MIN, BLKIO_MAX);
+	ret->blkio_weight = (uint64_t)o->blkio_weight;
+	return 0;
+}
