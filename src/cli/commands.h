@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every command; each is defined in the file of its name. */
+#pragma once
+
+#include "cli/cli.h"
+
+extern const struct command command_version;
+extern const struct command command_info;
+extern const struct command command_ps;
+extern const struct command command_run;
+extern const struct command command_create;
+extern const struct command command_start;
+extern const struct command command_stop;
+extern const struct command command_restart;
+extern const struct command command_kill;
+extern const struct command command_rm;
+extern const struct command command_wait;
+extern const struct command command_pause;
+extern const struct command command_unpause;
+extern const struct command command_attach;
+extern const struct command command_exec;
+extern const struct command command_logs;
+extern const struct command command_inspect;
+extern const struct command command_rename;
+extern const struct command command_port;
+extern const struct command command_top;
+extern const struct command command_stats;
+extern const struct command command_events;
+extern const struct command command_update;
