@@ -159,7 +159,8 @@ static int pivot(int root, struct err *err)
 	return chdir("/") < 0 ? err_sys(err, "enter the new root") : 0;
 }
 
-/* Files of the plan live on a small tmpfs, attached on the old root so that it goes with it. */
+/* Files of the plan live on a small tmpfs. It is attached on "/" only until they are bound to their
+ * places: what stayed on the new root would be the root of everyone who joins the namespace. */
 static int files_new(const struct populate *p, struct err *err)
 {
 	AUTO_CLOSE int host = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -172,7 +173,11 @@ static int files_new(const struct populate *p, struct err *err)
 	if (files < 0)
 		return files;
 	int r = mount_attach(files, host, "/", err);
-	return r < 0 ? r : populate_files(p, files, err);
+	if (r == 0)
+		r = populate_files(p, files, err);
+	if (r == 0 && (fchdir(files) < 0 || umount2(".", MNT_DETACH) < 0))
+		r = err_sys(err, "let go of the files' own mount");
+	return r;
 }
 
 static int make_cwd(const struct populate *p, struct err *err)
