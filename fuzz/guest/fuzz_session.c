@@ -124,6 +124,10 @@ static void over(void *ctx, const struct err *why)
 	*(bool *)ctx = true;
 }
 
+static void set_clock(void *ctx, uint64_t ns)
+{
+}
+
 static int stop(void *ctx, struct err *err)
 {
 	loop_stop(ctx);
@@ -161,6 +165,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 					.layers_fd = -1,
 					.prepare = prepare,
 					.over = over,
+					.clock = set_clock,
 					.ctx = &is_over};
 	if (session_new(&config, &session, &err) < 0)
 		return 0;

@@ -32,7 +32,7 @@ static int take(void *ctx, const struct frame *f, struct err *err)
 	} message;
 	const struct record *record = record_of(f->type);
 
-	if (f->type < FRAME_SETUP)
+	if (f->type < FRAME_SETUP || f->type == FRAME_CLOCK)
 		return 0;
 	if (record_decode(record, f->payload, f->len, &message, err) < 0)
 		return 0;

@@ -37,12 +37,12 @@ static void seed(const struct bytes *from)
 		kmsg("add randomness: %s", strerrordesc_np(errno));
 }
 
-static void set_clock(uint64_t ns)
+void furnish_clock(uint64_t ns)
 {
 	struct timespec ts = {.tv_sec = (time_t)(ns / 1000000000),
 			      .tv_nsec = (long)(ns % 1000000000)};
 
-	if (ns != 0 && clock_settime(CLOCK_REALTIME, &ts) < 0)
+	if (clock_settime(CLOCK_REALTIME, &ts) < 0)
 		kmsg("set the clock: %s", strerrordesc_np(errno));
 }
 
@@ -99,7 +99,6 @@ int furnish(struct machine_setup *setup, struct err *err)
 	int r = 0;
 
 	seed(&setup->seed);
-	set_clock(setup->clock_ns);
 	if (plan->hostname && sethostname(plan->hostname, strlen(plan->hostname)) < 0)
 		return err_sys(err, "set the host name '%s'", plan->hostname);
 	if (setup->layers.n > 0)

@@ -38,6 +38,11 @@ static int prepare(void *ctx, struct machine_setup *setup, struct err *err)
 	return furnish(setup, err);
 }
 
+static void set_clock(void *ctx, uint64_t ns)
+{
+	furnish_clock(ns);
+}
+
 static void over(void *ctx, const struct err *why)
 {
 	struct machine *m = ctx;
@@ -77,6 +82,7 @@ static int serve(struct machine *m, int port, struct err *err)
 						 .layers_fd = layers,
 						 .prepare = prepare,
 						 .over = over,
+						 .clock = set_clock,
 						 .ctx = m},
 			&session, err);
 	if (r == 0)

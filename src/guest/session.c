@@ -420,16 +420,36 @@ static int take_setup(struct session *s, const struct frame *f, struct err *err)
 	return 0;
 }
 
+static int take_clock(struct session *s, const struct frame *f, struct err *err)
+{
+	const uint8_t *p = f->payload;
+	uint64_t ns = 0;
+
+	if (f->len != 8)
+		return err_set(err, EPROTO, "a time of %u bytes", f->len);
+	for (int i = 0; i < 8; i++)
+		ns |= (uint64_t)p[i] << (8 * i);
+	s->config.clock(s->config.ctx, ns);
+	return 0;
+}
+
 static int take_frame(void *ctx, const struct frame *f, struct err *err)
 {
 	struct session *s = ctx;
 
-	if (f->type == FRAME_SETUP)
+	switch (f->type) {
+	case FRAME_HELLO:
+		return 0;
+	case FRAME_SETUP:
 		return take_setup(s, f, err);
-	if (f->type != FRAME_POWEROFF)
+	case FRAME_CLOCK:
+		return take_clock(s, f, err);
+	case FRAME_POWEROFF:
+		end(s, NULL);
+		return 0;
+	default:
 		return take_order(s, f, err);
-	end(s, NULL);
-	return 0;
+	}
 }
 
 static void lost(void *ctx, const struct err *why)

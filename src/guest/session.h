@@ -6,6 +6,8 @@
  */
 #pragma once
 
+#include <stdint.h>
+
 #include "base/attr.h"
 #include "proto/isolation.h"
 
@@ -27,6 +29,8 @@ struct session_config {
 	/* The machine is no longer wanted: why says NULL when the host asked for its end. Once; the
 	 * session is to be freed after it. */
 	void (*over)(void *ctx, const struct err *why);
+	/* The host's time, CLOCK_REALTIME in nanoseconds. */
+	void (*clock)(void *ctx, uint64_t ns);
 	void *ctx;
 };
 

@@ -275,11 +275,24 @@ static void take_log(struct agent *a, const struct frame *f)
 	free(line);
 }
 
+/* The guest has come up: a clock chip told its kernel the time in whole seconds. */
+static int tell_time(struct agent *a, struct err *err)
+{
+	struct timespec now;
+
+	if (clock_gettime(CLOCK_REALTIME, &now) < 0)
+		return err_sys(err, "read the clock");
+	return wire_send_u64(a->wire, FRAME_CLOCK,
+			     (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec, err);
+}
+
 static int take_frame(void *ctx, const struct frame *f, struct err *err)
 {
 	struct agent *a = ctx;
 
 	switch (f->type) {
+	case FRAME_HELLO:
+		return tell_time(a, err);
 	case FRAME_ANSWER:
 		return take_answer(a, f, err);
 	case FRAME_EXITED:
@@ -521,7 +534,6 @@ int agent_prepare(const struct plan *plan, const char *tag, struct machine_setup
 	struct machine_setup setup = {0};
 	struct plan bare = *plan; /* borrowed, like all of its members */
 	uint8_t seed[SEED_SIZE];
-	struct timespec now;
 
 	bare.machine = (struct plan_machine){0};
 	bare.joins = (struct list){0};
@@ -536,8 +548,6 @@ int agent_prepare(const struct plan *plan, const char *tag, struct machine_setup
 		r = err_set(err, ENOMEM, "out of memory");
 	if (r == 0 && getrandom(seed, sizeof(seed), 0) == SEED_SIZE)
 		r = bytes_set(&setup.seed, seed, sizeof(seed), err);
-	if (clock_gettime(CLOCK_REALTIME, &now) == 0)
-		setup.clock_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 	if (r < 0) {
 		record_done(&machine_setup_record, &setup);
 		return r;

@@ -44,7 +44,7 @@ void agent_free(struct agent *agent);
 
 /*
  * Makes *ret, what the agent is to prepare for `plan`: a copy of the plan without the host's
- * matters, its binds rewritten to entries of the share, clock and randomness set. The host paths to
+ * matters, its binds rewritten to entries of the share, randomness added. The host paths to
  * be shown as entries 0, 1, … of the share are appended to *shares; with any, ret->share_tag is
  * `tag`. The caller adds layers and disks, and releases *ret with machine_setup_record.
  */

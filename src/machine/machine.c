@@ -332,9 +332,6 @@ static int prepare(const struct isolation_config *c, struct making *k, struct er
 	int r = check_plan(plan, err);
 	if (r == 0)
 		r = agent_prepare(plan, SHARE_TAG, &k->setup, &k->shares, err);
-	/* sent when the machine is made, it would be late by the whole boot; the monitor's clock
-	 * chip has told the guest's kernel by then */
-	k->setup.clock_ns = 0;
 	if (r == 0)
 		r = open_disks(plan, k, err);
 	if (r == 0)

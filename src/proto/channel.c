@@ -42,6 +42,7 @@ static const struct rule {
 	{FRAME_STATS, FROM_HOST, 0, 1024},
 	{FRAME_TOP, FROM_HOST, 0, 1024},
 	{FRAME_POWEROFF, FROM_HOST, 0, 1024},
+	{FRAME_CLOCK, FROM_HOST, 0, 8},
 	{FRAME_ANSWER, FROM_GUEST, 0, 1024 * 1024},
 	{FRAME_EXITED, FROM_GUEST, 0, 4096},
 	{FRAME_LOG, FROM_GUEST, 0, 4096},
@@ -291,7 +292,9 @@ static ssize_t take_frame(struct channel *ch, const uint8_t *p, size_t n, struct
 	if (n - FRAME_HEADER < f.len)
 		return 0;
 	ch->received++;
-	r = f.type == FRAME_HELLO ? take_hello(ch, &f, err) : ch->fn(ch->ctx, &f, err);
+	r = f.type == FRAME_HELLO ? take_hello(ch, &f, err) : 0;
+	if (r == 0)
+		r = ch->fn(ch->ctx, &f, err);
 	return r < 0 ? r : FRAME_HEADER + (ssize_t)f.len;
 }
 

@@ -46,6 +46,7 @@ enum frame_type {
 	FRAME_STATS,
 	FRAME_TOP,
 	FRAME_POWEROFF,
+	FRAME_CLOCK, /* u64: CLOCK_REALTIME of the host in nanoseconds */
 	/* from the guest */
 	FRAME_ANSWER = 64,
 	FRAME_EXITED,
@@ -66,8 +67,8 @@ struct frame {
 
 enum channel_side { CHANNEL_HOST, CHANNEL_GUEST };
 
-/* Takes one frame of the other side (any but the hello), borrowed. A negative answer ends the
- * channel with it. */
+/* Takes one frame of the other side, borrowed; its hello when it was accepted. A negative answer
+ * ends the channel with it. */
 typedef int frame_fn(void *ctx, const struct frame *frame, struct err *err);
 
 /* Makes this side's end, its hello already in the output. program: its version, for the other's

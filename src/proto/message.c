@@ -14,8 +14,7 @@ static const struct field machine_setup_fields[] = {
 	FIELD(4, FIELD_BOOL, struct machine_setup, scratch),
 	FIELD(5, FIELD_BOOL, struct machine_setup, modules),
 	FIELD(6, FIELD_STR, struct machine_setup, share_tag),
-	FIELD(7, FIELD_U64, struct machine_setup, clock_ns),
-	FIELD(8, FIELD_BYTES, struct machine_setup, seed),
+	FIELD(7, FIELD_BYTES, struct machine_setup, seed),
 };
 const struct record machine_setup_record = RECORD(machine_setup, machine_setup_fields);
 

@@ -36,7 +36,6 @@ struct machine_setup {
 	bool scratch; /* there is a disk for the writable part, else it is a tmpfs */
 	bool modules; /* there is a disk with the kernel's modules */
 	char *share_tag; /* virtiofs; NULL: no share */
-	uint64_t clock_ns; /* CLOCK_REALTIME of the host */
 	struct bytes seed; /* randomness */
 };
 

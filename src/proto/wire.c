@@ -403,6 +403,16 @@ int wire_send_ordered(struct wire *wire, enum frame_type type, const struct stre
 	return send_record(wire, &f, record, obj, true, err);
 }
 
+int wire_send_u64(struct wire *wire, enum frame_type type, uint64_t value, struct err *err)
+{
+	uint8_t le[8];
+	struct frame f = {.type = (uint16_t)type, .len = sizeof(le), .payload = le};
+
+	for (size_t i = 0; i < sizeof(le); i++)
+		le[i] = (uint8_t)(value >> (8 * i));
+	return send_frame(wire, &f, false, err);
+}
+
 void wire_send_log(struct wire *wire, uint32_t workload, const char *text, size_t n)
 {
 	struct err ignored = ERR_INIT; /* a lost line of a log is no failure */

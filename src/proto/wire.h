@@ -60,6 +60,10 @@ int wire_send_ordered(struct wire *wire, enum frame_type type, const struct stre
 		      const struct record *record, const void *obj, struct err *err)
 	HULL_MUST_CHECK;
 
+/* Sends a number as it is. */
+int wire_send_u64(struct wire *wire, enum frame_type type, uint64_t value, struct err *err)
+	HULL_MUST_CHECK;
+
 /* Sends bytes as they are, or drops them when the other side does not keep up. */
 void wire_send_log(struct wire *wire, uint32_t workload, const char *text, size_t n);
 

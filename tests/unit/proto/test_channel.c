@@ -8,7 +8,7 @@
 #include "proto/channel.h"
 
 struct seen {
-	int n;
+	int n, hellos;
 	uint16_t types[64];
 	uint32_t process, workload, len;
 	uint16_t flags;
@@ -19,6 +19,10 @@ static int record(void *ctx, const struct frame *f, struct err *err)
 {
 	struct seen *seen = ctx;
 
+	if (f->type == FRAME_HELLO) {
+		seen->hellos++;
+		return 0;
+	}
 	if (seen->n < 64)
 		seen->types[seen->n] = f->type;
 	seen->n++;
@@ -137,6 +141,7 @@ TEST(nothing_but_the_hello_is_sent_before_the_others_hello)
 	EXPECT_EQ(move(p.guest, p.host, 1000, &p.err), 0);
 	EXPECT_EQ(move(p.host, p.guest, 1000, &p.err), 0);
 	EXPECT_EQ(p.at_guest.n, 1);
+	EXPECT_EQ(p.at_guest.hellos, 1);
 }
 
 TEST(an_urgent_frame_overtakes_data_and_an_ordered_one_does_not)

@@ -33,6 +33,8 @@ static int take(void *ctx, const struct frame *f, struct err *err)
 {
 	struct rig *rig = ctx;
 
+	if (f->type == FRAME_HELLO)
+		return 0;
 	rig->frames++;
 	if (rig->free_on_frame) {
 		if (rig->free_on_frame == rig->host)
