@@ -76,6 +76,8 @@ static int run(struct call *call, struct err *err)
 		r = workload_create(e, o, true, &w, err);
 	if (r < 0)
 		return r;
+	if (w->notice)
+		complain("run", w->notice);
 	r = o->detach ? run_detached(e, w, err) : run_attached(e, w, o, err);
 	if (r < 0) {
 		struct err ignored = ERR_INIT; /* the next command finds it */

@@ -13,6 +13,8 @@
 #include "proto/control.h"
 #include "proto/plan.h"
 
+enum { NOTICE_MAX = 256 };
+
 struct err;
 struct image;
 struct store;
@@ -64,6 +66,10 @@ int build_network(const struct build *b, struct err *err) HULL_MUST_CHECK;
 
 /* /etc/hosts, resolv.conf, hostname, with the address that the orders hold by now. */
 int build_files(const struct build *b, struct err *err) HULL_MUST_CHECK;
+
+/* Kernel, memory and processors of a machine; *notice is what the user should know ("": nothing).
+ */
+int build_machine(const struct build *b, char notice[NOTICE_MAX], struct err *err) HULL_MUST_CHECK;
 
 /* Restart policy, stop signal and timeout, log. */
 int build_orders(const struct build *b, struct err *err) HULL_MUST_CHECK;

@@ -60,8 +60,6 @@ static int choose_isolation(const struct run_options *o, bool *ret_vm, struct er
 		*ret_vm = true;
 	else
 		return err_set(err, EINVAL, "--isolation: '%s' is neither container nor vm", name);
-	if (*ret_vm)
-		return err_set(err, ENOTSUP, "--isolation=vm: not in this build");
 	if (!*ret_vm && (o->kernel || o->kernel_args))
 		return err_set(err, EINVAL,
 			       "--kernel: a container has no kernel of its own (--vm)");
@@ -112,8 +110,8 @@ static int build_root(struct making *m, struct err *err)
 	if (r < 0)
 		return r;
 	root->is_volatile = m->options->auto_remove;
-	if (asprintf(&root->upper, "%s/workloads/%s/upper", base, m->w->id) < 0 ||
-	    asprintf(&root->work, "%s/workloads/%s/work", base, m->w->id) < 0 ||
+	if ((!m->w->vm && (asprintf(&root->upper, "%s/workloads/%s/upper", base, m->w->id) < 0 ||
+			   asprintf(&root->work, "%s/workloads/%s/work", base, m->w->id) < 0)) ||
 	    asprintf(&m->plan.cgroup, "hull/%s/workload", m->w->id) < 0)
 		return err_set(err, ENOMEM, "out of memory");
 	return set_str(&m->plan.id, m->w->id, err);
@@ -121,8 +119,9 @@ static int build_root(struct making *m, struct err *err)
 
 static int build_all(struct making *m, const struct build *b, struct err *err)
 {
-	int r = build_root(m, err);
+	char notice[NOTICE_MAX] = "";
 
+	int r = build_root(m, err);
 	if (r == 0)
 		r = build_process(b, err);
 	if (r == 0)
@@ -135,6 +134,10 @@ static int build_all(struct making *m, const struct build *b, struct err *err)
 		r = build_network(b, err);
 	if (r == 0)
 		r = build_orders(b, err);
+	if (r == 0 && m->w->vm)
+		r = build_machine(b, notice, err);
+	if (r == 0 && notice[0])
+		r = set_str(&m->w->notice, notice, err);
 	m->orders.vm = m->w->vm;
 	m->w->restart = m->orders.restart;
 	m->w->command = command_text(&m->plan.process.args);

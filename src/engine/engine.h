@@ -39,6 +39,7 @@ struct workload {
 	bool oom;
 	char *error; /* why the isolation failed; NULL */
 	uint64_t created_ns, started_ns, finished_ns;
+	char *notice; /* of a creation: what the user should know; NULL */
 	int lock; /* the engine's own; -1 */
 };
 

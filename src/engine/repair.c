@@ -5,6 +5,7 @@
 #include "base/fd.h"
 #include "container/container.h"
 #include "engine/internal.h"
+#include "machine/machine.h"
 #include "network/network.h"
 
 static int repair_network(const struct keeper_orders *orders, const char *id, struct err *err)
@@ -19,12 +20,13 @@ static int repair_network(const struct keeper_orders *orders, const char *id, st
 
 int workload_repair(struct engine *e, const struct workload *w, struct err *err)
 {
+	const struct isolation_ops *ops = w->vm ? &machine_isolation : &container_isolation;
 	struct keeper_orders orders;
 
 	AUTO_CLOSE int run_fd = workload_run_folder(e, w->id, true, err);
 	if (run_fd < 0)
 		return run_fd;
-	int r = container_isolation.repair(w->id, run_fd, err);
+	int r = ops->repair(w->id, run_fd, err);
 	if (r < 0)
 		return r;
 	r = workload_read_orders(e, w->id, &orders, err);

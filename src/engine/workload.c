@@ -29,6 +29,7 @@ void workload_free(struct workload *w)
 	free(w->labels);
 	free(w->ports);
 	free(w->error);
+	free(w->notice);
 	free(w);
 }
 
@@ -192,6 +193,7 @@ int workload_reload(struct engine *e, struct workload *w, struct err *err)
 	*w = *fresh;
 	*fresh = old;
 	w->lock = TAKE_FD(fresh->lock);
+	w->notice = TAKE_PTR(fresh->notice);
 	workload_free(fresh);
 	return 0;
 }
