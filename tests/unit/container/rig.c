@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +15,6 @@
 #include "base/fd.h"
 #include "base/io.h"
 #include "base/path.h"
-#include "base/proc.h"
 #include "container/container.h"
 
 /* chown dac_override fowner fsetid kill setgid setuid setpcap net_bind_service net_raw sys_chroot
@@ -375,18 +375,21 @@ int rig_exec(struct rig *rig, const char *script)
 
 bool rig_left_anything(const struct rig *rig)
 {
-	AUTO_BUF struct buf found = BUF_INIT;
-	struct err err = ERR_INIT;
-	char name[80];
+	bool found = false;
 
-	(void)snprintf(name, sizeof(name), "%s", rig->plan.id);
-	const char *const argv[] = {"find", "/sys/fs/cgroup", "-maxdepth", "4", "-name", name,
-				    NULL};
-	if (proc_run(argv, NULL, &found, &err) < 0)
-		die("find", &err);
-	if (found.len > 0)
-		printf("# left: %s\n", found.data);
-	return found.len > 0;
+	for (size_t i = 0; i < 2; i++) {
+		AUTO_FREE char *pattern = NULL;
+		glob_t left;
+		if (asprintf(&pattern, i ? "/sys/fs/cgroup/*/hull/%s" : "/sys/fs/cgroup/hull/%s",
+			     rig->plan.id) < 0)
+			die("rig", NULL);
+		if (glob(pattern, GLOB_NOSORT, NULL, &left) == 0) {
+			printf("# left: %s\n", left.gl_pathv[0]);
+			found = true;
+		}
+		globfree(&left);
+	}
+	return found;
 }
 
 void rig_done(struct rig *rig)

@@ -103,7 +103,7 @@ TEST(exec_with_a_terminal)
 	rig.out = container_isolation.console(rig.iso, 99, &err);
 	EXPECT(rig.out >= 0);
 	(void)fcntl(rig.out, F_SETFL, O_NONBLOCK);
-	bool seen = rig_until(&rig, "12 34", 5000);
+	bool seen = rig_until(&rig, "12 34", 20000);
 	record_done(&plan_process_record, &what);
 	EXPECT(seen);
 	EXPECT(strstr(rig.output.data, "/dev/pts/0\r\n"));

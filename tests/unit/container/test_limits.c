@@ -140,7 +140,7 @@ TEST(pause_stops_every_process_and_resume_goes_on)
 	rig_init(&rig, "while :; do echo tick; sleep 0.01; done");
 	EXPECT_EQ(rig_create(&rig), 0);
 	EXPECT_EQ(rig_start(&rig), 0);
-	EXPECT(rig_until(&rig, "tick", 5000));
+	EXPECT(rig_until(&rig, "tick", 20000));
 	rig.answered = false;
 	container_isolation.pause(rig.iso, true, rig_reply, &rig);
 	EXPECT_EQ(rig_answer(&rig), 0);
@@ -151,7 +151,7 @@ TEST(pause_stops_every_process_and_resume_goes_on)
 	rig.answered = false;
 	container_isolation.pause(rig.iso, false, rig_reply, &rig);
 	EXPECT_EQ(rig_answer(&rig), 0);
-	EXPECT(rig_until(&rig, "tick", 5000));
+	EXPECT(rig_until(&rig, "tick", 20000));
 }
 
 TEST(a_paused_workload_can_be_killed_and_deleted)
@@ -188,10 +188,10 @@ TEST(a_signal_to_all_reaches_all)
 		       "while :; do sleep 0.01; done) & while :; do sleep 0.01; done");
 	EXPECT_EQ(rig_create(&rig), 0);
 	EXPECT_EQ(rig_start(&rig), 0);
-	EXPECT(rig_until(&rig, "ready", 5000));
+	EXPECT(rig_until(&rig, "ready", 20000));
 	EXPECT_EQ(container_isolation.signal(rig.iso, 0, SIGUSR1, true, &rig.failure), 0);
-	EXPECT(rig_until(&rig, "inner", 5000));
-	EXPECT(rig_until(&rig, "outer", 5000));
+	EXPECT(rig_until(&rig, "inner", 20000));
+	EXPECT(rig_until(&rig, "outer", 20000));
 }
 
 TEST(folders_that_the_workload_makes_in_its_cgroup_go_too)
