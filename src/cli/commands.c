@@ -29,5 +29,12 @@ const struct command *const commands[] = {
 	&command_kernel_ls,
 	&command_kernel_rm,
 	&command_kernel_default,
+	&command_images,
+	&command_image_import,
+	&command_image_inspect,
+	&command_image_rm,
+	&command_image_tag,
+	&command_image_prune,
+	&command_image_exists,
 	NULL,
 };

@@ -169,7 +169,7 @@ static int run(int argc, char **argv, char id[DIGEST_HEX + 1], struct err *err)
 	(void)!image_gc(store, &ignored);
 	r = import_locked(store, &args.what, id, err);
 	if (r < 0) {
-		(void)err_wrap(err, "import '%.200s'", args.what.source);
+		(void)err_wrap(err, "'%.200s'", args.what.source);
 		(void)!image_gc(store, &ignored); /* files put in place before a failure */
 	}
 	return r;
