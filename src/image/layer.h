@@ -23,7 +23,8 @@ struct layer;
 enum {
 	LAYER_FORMAT = 1, /* of the file; kept in the database */
 	LAYER_DIGEST = 32, /* SHA-256 */
-	LAYER_ABSENT = 1,
+	LAYER_ABSENT = 1, /* answers of layer_lower.open() */
+	LAYER_OTHER = 2,
 };
 
 /* How much is taken from a stream that may be hostile; 0 stands for the default. */
@@ -52,7 +53,9 @@ struct layer_lower {
 	/*
 	 * Opens the folder or regular file `path` (relative, clean) for reading, never following a
 	 * link, neither at the end nor on the way (RESOLVE_NO_SYMLINKS). *ret is the caller's to
-	 * close. Answers LAYER_ABSENT when there is nothing of that name, or it is something else.
+	 * close. Answers LAYER_ABSENT when there is nothing of that name, and LAYER_OTHER when it,
+	 * or something on the way, is a link or what else cannot be gone through: then the layer is
+	 * refused, since its entry would hide that, or be written through it.
 	 */
 	int (*open)(void *ctx, const char *path, int *ret, struct err *err);
 };

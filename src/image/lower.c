@@ -12,7 +12,8 @@
 #include "image/tree.h"
 #include "image/xattr.h"
 
-/* Owner, permissions, time and attributes of an open file. */
+/* Owner, permissions, time and attributes of an open file; LAYER_OTHER when it is of another type.
+ */
 static int copy_attributes(int fd, struct tree *tree, struct inode *inode, uint64_t *ret_size,
 			   struct err *err)
 {
@@ -23,7 +24,7 @@ static int copy_attributes(int fd, struct tree *tree, struct inode *inode, uint6
 	if (fstat(fd, &st) < 0)
 		return err_sys(err, "stat");
 	if ((st.st_mode & S_IFMT) != (inode->mode & S_IFMT))
-		return err_set(err, EINVAL, "of another type than expected");
+		return LAYER_OTHER;
 	int r = hostfile_xattrs(fd, true, &set, &ignored, err);
 	if (r == 0)
 		r = xattr_pack(&set, tree_arena(tree), &inode->xattrs, err);
@@ -38,11 +39,6 @@ static int copy_attributes(int fd, struct tree *tree, struct inode *inode, uint6
 	return 0;
 }
 
-static int lower_open(const struct layer_lower *lower, const char *path, int *ret, struct err *err)
-{
-	return lower ? lower->open(lower->ctx, path, ret, err) : LAYER_ABSENT;
-}
-
 /* An implied folder takes after the one below; without one it keeps its default. */
 static int fill_folder(const struct layer_lower *lower, struct tree *tree, struct inode *inode,
 		       struct err *err)
@@ -54,11 +50,15 @@ static int fill_folder(const struct layer_lower *lower, struct tree *tree, struc
 
 	if (!path)
 		return err_set(err, ENOMEM, "out of memory");
-	int r = lower_open(lower, path, &fd, err);
-	if (r == LAYER_ABSENT)
-		return 0;
+	int r = lower ? lower->open(lower->ctx, path, &fd, err) : LAYER_ABSENT;
 	if (r == 0)
 		r = copy_attributes(fd, tree, inode, &size, err);
+	if (r == LAYER_ABSENT)
+		return 0;
+	if (r == LAYER_OTHER)
+		return err_set(err, ENOTDIR,
+			       "'%s' is only named, and a link or file in the layers below",
+			       show(path, &shown));
 	return r < 0 ? err_wrap(err, "folder '%s' of the layers below", show(path, &shown)) : 0;
 }
 
@@ -69,13 +69,17 @@ static int fill_file(const struct layer_lower *lower, struct tree *tree, struct 
 	uint64_t size = 0;
 	struct shown shown;
 
-	int r = lower_open(lower, inode->target, &fd, err);
+	int r = lower ? lower->open(lower->ctx, inode->target, &fd, err) : LAYER_ABSENT;
+	if (r == 0)
+		r = copy_attributes(fd, tree, inode, &size, err);
 	if (r == LAYER_ABSENT)
 		return err_set(err, ENOENT,
 			       "hard link to '%s': neither in this layer nor a file of one below",
 			       show(inode->target, &shown));
-	if (r == 0)
-		r = copy_attributes(fd, tree, inode, &size, err);
+	if (r == LAYER_OTHER)
+		return err_set(err, EINVAL,
+			       "hard link to '%s', which is no regular file in the layers below",
+			       show(inode->target, &shown));
 	if (r == 0)
 		r = hostfile_content(fd, size, inode,
 				     &(struct hostfile_to){.tree = tree, .erofs = erofs}, err);

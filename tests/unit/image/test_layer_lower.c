@@ -25,8 +25,10 @@ static int open_lower(void *ctx, const char *path, int *ret, struct err *err)
 			       .resolve = RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH};
 	int fd = (int)syscall(SYS_openat2, *(int *)ctx, path, &how, sizeof(how));
 
-	if (fd < 0 && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP))
+	if (fd < 0 && errno == ENOENT)
 		return LAYER_ABSENT;
+	if (fd < 0 && (errno == ENOTDIR || errno == ELOOP))
+		return LAYER_OTHER;
 	if (fd < 0)
 		return err_sys(err, "open '%s'", path);
 	*ret = fd;
@@ -147,7 +149,34 @@ TEST(a_hard_link_never_follows_a_link_of_the_layers_below)
 
 	EXPECT_EQ(symlinkat("/etc/passwd", below, "l"), 0);
 	tar_member(&tar, "one", '1', 0, "l", NULL, 0);
-	refused(&tar, below, "hard link to 'l'");
+	refused(&tar, below, "hard link to 'l', which is no regular file in the layers below");
+	buf_clear(&tar);
+	EXPECT_EQ(mkdirat(below, "d", 0755) | put_file(below, "d/f", "", 0, 0644), 0);
+	EXPECT_EQ(symlinkat("d", below, "m"), 0);
+	tar_member(&tar, "one", '1', 0, "m/f", NULL, 0);
+	refused(&tar, below, "hard link to 'm/f', which is no regular file in the layers below");
+}
+
+TEST(i2_nothing_is_written_through_a_link_of_the_layers_below)
+{
+	AUTO_BUF struct buf tar = BUF_INIT;
+	AUTO_CLOSE int below = scratch_folder();
+	struct layer_info info;
+	struct err err = ERR_INIT;
+
+	EXPECT_EQ(symlinkat("usr/lib", below, "lib") | mkdirat(below, "usr", 0755), 0);
+	EXPECT_EQ(mkdirat(below, "usr/lib", 0755) | put_file(below, "file", "", 0, 0644), 0);
+	tar_file(&tar, "lib/x", "");
+	refused(&tar, below, "'lib' is only named, and a link or file in the layers below");
+	buf_clear(&tar);
+	tar_file(&tar, "file/x", "");
+	refused(&tar, below, "'file' is only named, and a link or file in the layers below");
+	buf_clear(&tar);
+	/* a folder that is an entry itself takes the link's place, as in docker */
+	tar_member(&tar, "lib/", '5', 0755, NULL, NULL, 0);
+	tar_file(&tar, "lib/x", "own");
+	AUTO_CLOSE int root = layer_over(&tar, below, &info, &err);
+	EXPECT(holds(root, "lib/x", "own", 3));
 }
 
 TEST(a_hard_link_to_a_folder_below_is_refused)
@@ -157,7 +186,7 @@ TEST(a_hard_link_to_a_folder_below_is_refused)
 
 	EXPECT_EQ(mkdirat(below, "d", 0755), 0);
 	tar_member(&tar, "one", '1', 0, "d", NULL, 0);
-	refused(&tar, below, "'d' of the layers below: of another type");
+	refused(&tar, below, "hard link to 'd', which is no regular file in the layers below");
 }
 
 TEST(what_this_layer_hides_is_not_taken_from_below)

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -315,6 +316,70 @@ TEST(what_the_fuzzers_corpus_makes_can_be_mounted)
 	}
 	(void)closedir(dir);
 	EXPECT(made >= 10);
+}
+
+TEST(overlayfs_hides_what_a_layer_deletes_replaces_or_covers)
+{
+	AUTO_BUF struct buf base = BUF_INIT;
+	AUTO_BUF struct buf top = BUF_INIT;
+	AUTO_CLOSE int base_file = scratch_file();
+	AUTO_CLOSE int top_file = scratch_file();
+	struct layer_info info;
+	struct err err = ERR_INIT;
+	struct stat st;
+
+	for (const char *const *dir = (const char *const[]){"opaque", "again", "merged", NULL};
+	     *dir; dir++) {
+		char name[64];
+		tar_member(&base, *dir, '5', 0755, NULL, NULL, 0);
+		(void)snprintf(name, sizeof(name), "%s/old", *dir);
+		tar_file(&base, name, "old");
+	}
+	tar_end(&base);
+	tar_member(&top, "opaque", '5', 0755, NULL, NULL, 0);
+	tar_file(&top, "opaque/.wh..wh..opq", "");
+	tar_file(&top, "opaque/new", "new");
+	tar_file(&top, ".wh.again", "");
+	tar_member(&top, "again", '5', 0755, NULL, NULL, 0);
+	tar_file(&top, "again/new", "new");
+	tar_member(&top, "merged", '5', 0711, NULL, NULL, 0);
+	tar_file(&top, "merged/new", "new");
+	tar_end(&top);
+	EXPECT_EQ(layer_of(&base, base_file, &info, &err), 0);
+	EXPECT_EQ(layer_of(&top, top_file, &info, &err), 0);
+	AUTO_CLOSE int lower = mount_layer(base_file);
+	AUTO_CLOSE int upper = mount_layer(top_file);
+	AUTO_CLOSE int root = mount_overlay((const int[]){upper, lower}, 2);
+	EXPECT(root >= 0);
+	EXPECT(holds(root, "opaque/new", "new", 3));
+	EXPECT(fstatat(root, "opaque/old", &st, 0) < 0);
+	EXPECT(holds(root, "again/new", "new", 3));
+	EXPECT(fstatat(root, "again/old", &st, 0) < 0);
+	EXPECT(holds(root, "merged/new", "new", 3));
+	EXPECT(holds(root, "merged/old", "old", 3));
+	EXPECT_EQ(fstatat(root, "merged", &st, 0), 0);
+	EXPECT_EQ(st.st_mode & 07777, 0711);
+}
+
+TEST(a_full_disk_is_one_clear_failure)
+{
+	AUTO_BUF struct buf tar = BUF_INIT;
+	AUTO_FREE char *noise = malloc(1 << 20);
+	AUTO_CLOSE int fs = fsopen("tmpfs", FSOPEN_CLOEXEC);
+	struct layer_info info;
+	struct err err = ERR_INIT;
+
+	EXPECT_EQ(fsconfig(fs, FSCONFIG_SET_STRING, "size", "256k", 0), 0);
+	EXPECT_EQ(fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0), 0);
+	AUTO_CLOSE int small = fsmount(fs, FSMOUNT_CLOEXEC, 0);
+	AUTO_CLOSE int file = openat(small, "f", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	EXPECT(file >= 0);
+	memset(noise, 'n', 1 << 20);
+	tar_member(&tar, "f", '0', 0644, NULL, noise, 1 << 20);
+	tar_end(&tar);
+	EXPECT_EQ(layer_of(&tar, file, &info, &err), -ENOSPC);
+	EXPECT_STR(err.msg, "write the layer file: No space left on device");
+	EXPECT(mount_layer(file) < 0);
 }
 
 TEST(a_hundred_layers_make_one_tree)
