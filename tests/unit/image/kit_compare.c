@@ -165,8 +165,10 @@ static bool compare_folders(struct comparison *c, int a, int b, const char *path
 	int n = names_of(a, &x), m = names_of(b, &y);
 	bool same = n == m;
 
-	qsort(x, (size_t)n, sizeof(*x), by_dirent);
-	qsort(y, (size_t)m, sizeof(*y), by_dirent);
+	if (n > 0)
+		qsort(x, (size_t)n, sizeof(*x), by_dirent);
+	if (m > 0)
+		qsort(y, (size_t)m, sizeof(*y), by_dirent);
 	for (int i = 0; same && i < n; i++) {
 		char sub[PATH_MAX];
 		(void)snprintf(sub, sizeof(sub), "%s/%s", path, x[i]->d_name);
