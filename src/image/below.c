@@ -193,12 +193,14 @@ static int view_open(void *ctx, const char *path, int *ret, struct err *err)
 
 	AUTO_CLOSE int fd = (int)syscall(SYS_openat2, b->view, *path ? path : ".", &how,
 					 sizeof(how));
-	if (fd < 0 && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP))
+	if (fd < 0 && errno == ENOENT)
 		return LAYER_ABSENT;
+	if (fd < 0 && (errno == ENOTDIR || errno == ELOOP))
+		return LAYER_OTHER;
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return err_sys(err, "open '%.200s' in the layers below", path);
 	if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
-		return LAYER_ABSENT;
+		return LAYER_OTHER;
 	fd_path(again, fd, NULL);
 	int open_fd = open(again, O_RDONLY | O_CLOEXEC);
 	if (open_fd < 0)
