@@ -101,6 +101,7 @@ static int note_chunk(struct erofs *e, uint64_t chunk, uint64_t block, struct er
 		e->runs = runs;
 		e->runs_size = size;
 	}
+	assert(e->runs);
 	e->runs[e->n_runs++] = (struct run){(uint32_t)chunk, 1, (uint32_t)block};
 	return 0;
 }

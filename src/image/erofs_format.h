@@ -94,4 +94,4 @@ struct erofs_xattr_entry {
 static_assert(sizeof(struct erofs_xattr_entry) == 4, "EROFS xattr entry");
 
 /* What an inode's 16-bit count allows its attributes to take, header included. */
-#define EROFS_XATTR_MAX (sizeof(struct erofs_xattr_header) + 4 * (UINT16_MAX - 1))
+#define EROFS_XATTR_MAX (sizeof(struct erofs_xattr_header) + (size_t)4 * (UINT16_MAX - 1))

@@ -81,6 +81,16 @@ static int reopen(int handle, int flags, struct err *err)
 	return fd < 0 ? err_sys(err, "open") : fd;
 }
 
+/* Other names of this file will be hard links to the path at work. */
+static int note_first(struct walk *w, const struct stat *st, struct err *err)
+{
+	const char *path = arena_copy(tree_arena(w->tree), w->path, strlen(w->path), err);
+
+	if (!path)
+		return -ENOMEM;
+	return folder_links_add(&w->links, st->st_dev, st->st_ino, path, err);
+}
+
 static int add_file(struct walk *w, int handle, const struct stat *st, struct err *err)
 {
 	struct tree_entry entry;
@@ -97,7 +107,7 @@ static int add_file(struct walk *w, int handle, const struct stat *st, struct er
 		return add(w, &entry, 0, &inode, err);
 	}
 	if (r == 0 && st->st_nlink > 1)
-		r = folder_links_add(&w->links, st->st_dev, st->st_ino, w->path, err);
+		r = note_first(w, st, err);
 	if (r == 0)
 		r = add(w, &entry, (uint64_t)st->st_size, &inode, err);
 	if (r < 0)
@@ -130,36 +140,6 @@ static int add_other(struct walk *w, int handle, const struct stat *st, struct e
 	return add(w, &entry, 0, &inode, err);
 }
 
-/* One folder's names; owned. */
-struct listing {
-	char **v;
-	size_t n, size;
-};
-
-static void listing_done(struct listing *l)
-{
-	for (size_t i = 0; i < l->n; i++)
-		free(l->v[i]);
-	free(l->v);
-}
-
-static int listing_add(struct listing *l, const char *name, struct err *err)
-{
-	if (l->n == l->size) {
-		size_t size = l->size ? l->size * 2 : 64;
-		char **v = reallocarray(l->v, size, sizeof(char *));
-		if (!v)
-			return err_set(err, ENOMEM, "out of memory");
-		l->v = v;
-		l->size = size;
-	}
-	l->v[l->n] = strdup(name);
-	if (!l->v[l->n])
-		return err_set(err, ENOMEM, "out of memory");
-	l->n++;
-	return 0;
-}
-
 static int by_bytes(const void *a, const void *b)
 {
 	return strcmp(*(char *const *)a, *(char *const *)b);
@@ -171,7 +151,7 @@ static void close_dir(DIR **dir)
 		(void)closedir(*dir);
 }
 
-static int list_folder(int handle, struct listing *ret, struct err *err)
+static int list_folder(int handle, struct strv *ret, struct err *err)
 {
 	AUTO_CLOSE int fd = reopen(handle, O_RDONLY | O_DIRECTORY, err);
 	if (fd < 0)
@@ -189,7 +169,7 @@ static int list_folder(int handle, struct listing *ret, struct err *err)
 			break;
 		if (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0)
 			continue;
-		int r = listing_add(ret, d->d_name, err);
+		int r = strv_add(ret, d->d_name, err);
 		if (r < 0)
 			return r;
 	}
@@ -250,7 +230,7 @@ static int add_child(struct walk *w, int folder, const char *name, struct err *e
 static int add_folder(struct walk *w, int handle, const struct stat *st, bool descend,
 		      struct err *err)
 {
-	AUTO(listing_done) struct listing names = {0};
+	AUTO_STRV struct strv names = {0};
 	struct tree_entry entry;
 	struct inode *inode;
 

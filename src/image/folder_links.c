@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/err.h"
 
@@ -48,18 +47,16 @@ int folder_links_add(struct folder_links *links, dev_t dev, ino_t ino, const cha
 		if (r < 0)
 			return r;
 	}
-	char *copy = strdup(path);
-	if (!copy)
-		return err_set(err, ENOMEM, "out of memory");
-	*place(links, dev, ino) = (struct folder_link){dev, ino, copy};
+	struct folder_link *l = place(links, dev, ino);
+	l->dev = dev;
+	l->ino = ino;
+	l->path = path;
 	links->n++;
 	return 0;
 }
 
 void folder_links_done(struct folder_links *links)
 {
-	for (size_t i = 0; i < links->size; i++)
-		free(links->v[i].path);
 	free(links->v);
 	*links = (struct folder_links){0};
 }

@@ -13,7 +13,7 @@ struct err;
 struct folder_link {
 	dev_t dev;
 	ino_t ino;
-	char *path; /* owned: the first name; NULL while the place is free */
+	const char *path; /* borrowed: the first name; NULL while the place is free */
 };
 
 struct folder_links {
@@ -24,9 +24,9 @@ struct folder_links {
 /* The first name of that file (borrowed), or NULL. */
 const char *folder_links_find(const struct folder_links *links, dev_t dev, ino_t ino);
 
-/* Notes the first name (copied) of a file that is not there. */
+/* Notes the first name (borrowed, as long as the table) of a file that is not there. */
 int folder_links_add(struct folder_links *links, dev_t dev, ino_t ino, const char *path,
 		     struct err *err) HULL_MUST_CHECK;
 
-/* Frees all. */
+/* Frees the table. */
 void folder_links_done(struct folder_links *links);

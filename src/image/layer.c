@@ -117,7 +117,7 @@ const struct layer_info *layer_info(const struct layer *l)
 static int make_uuid(const struct layer *l, const uint8_t *chain, uint8_t uuid[EROFS_UUID],
 		     struct err *err)
 {
-	uint8_t text[sizeof(UUID_SALT) + 2 * LAYER_DIGEST] = UUID_SALT;
+	uint8_t text[sizeof(UUID_SALT) + (size_t)2 * LAYER_DIGEST] = UUID_SALT;
 	uint8_t digest[LAYER_DIGEST];
 
 	memcpy(text + sizeof(UUID_SALT), l->info.diff_id, LAYER_DIGEST);

@@ -92,12 +92,19 @@ static void put_number(char *field, size_t len, int64_t v)
 		field[i] = (char)('0' + (v & 7));
 }
 
+/* As much as a name field holds, without a NUL when it is full. */
+static void put_text(char *field, const char *text)
+{
+	for (size_t i = 0; i < NAME_LEN && text[i] != '\0'; i++)
+		field[i] = text[i];
+}
+
 static int emit_header(struct tar_emitter *t, const struct fields *f, struct err *err)
 {
 	char h[TAR_BLOCK] = {0};
 	unsigned int sum = 0;
 
-	memcpy(h, f->name, strnlen(f->name, NAME_LEN));
+	put_text(h, f->name);
 	put_number(h + 100, 8, f->mode);
 	put_number(h + 108, 8, f->uid);
 	put_number(h + 116, 8, f->gid);
@@ -106,8 +113,10 @@ static int emit_header(struct tar_emitter *t, const struct fields *f, struct err
 	memset(h + 148, ' ', 8);
 	h[156] = f->type;
 	if (f->link)
-		memcpy(h + 157, f->link, strnlen(f->link, NAME_LEN));
-	memcpy(h + 257, "ustar\00000", 8);
+		put_text(h + 157, f->link);
+	memcpy(h + 257, "ustar", sizeof("ustar"));
+	h[263] = '0';
+	h[264] = '0';
 	put_number(h + 329, 8, f->major);
 	put_number(h + 337, 8, f->minor);
 	for (size_t i = 0; i < sizeof(h); i++)

@@ -27,8 +27,8 @@ void tar_emitter_free(struct tar_emitter *t);
 int tar_emit_entry(struct tar_emitter *t, const struct tree_entry *entry, uint64_t size,
 		   struct err *err) HULL_MUST_CHECK;
 
-/* The next n bytes of content (a hostfile_tee_fn: t is the emitter); NULL stands for zeros. */
-int tar_emit_content(void *t, const void *bytes, size_t n, struct err *err) HULL_MUST_CHECK;
+/* The next n bytes of content (a hostfile_tee_fn: ctx is the emitter); NULL stands for zeros. */
+int tar_emit_content(void *ctx, const void *bytes, size_t n, struct err *err) HULL_MUST_CHECK;
 
 /* Fills what the last block of `size` bytes of content leaves. */
 int tar_emit_padding(struct tar_emitter *t, uint64_t size, struct err *err) HULL_MUST_CHECK;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "image/tar_header.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +36,7 @@ enum {
 	STAR_MARK = 508,
 	SHORT = 8, /* length of the small number fields */
 	LONG = 12, /* and of the large ones */
+	PIECE = 2 * LONG, /* of GNU's old form */
 	SPARSE = 386, /* GNU's old form: four pieces, "more", size */
 	SPARSE_MORE = 482,
 	SPARSE_SIZE = 483,
@@ -86,6 +88,7 @@ int tar_add_piece(struct tar_header *h, uint64_t at, uint64_t n, struct err *err
 		h->pieces = v;
 		h->pieces_size = size;
 	}
+	assert(h->pieces);
 	h->pieces[h->n_pieces++] = (struct tar_piece){at, n};
 	return 0;
 }
@@ -224,17 +227,18 @@ static int set_names(struct tar_header *h, const struct tar_pax *pax, const uint
 static int set_numbers(struct tar_header *h, const struct tar_pax *pax, const uint8_t *block,
 		       struct err *err)
 {
+	bool device = h->type == '3' || h->type == '4';
 	const struct {
-		int at;
-		size_t len;
 		int64_t *to;
+		size_t len;
+		int at;
 		bool have;
 	} fields[] = {
-		{UID, SHORT, &h->uid, pax->uid},
-		{GID, SHORT, &h->gid, pax->gid},
-		{MTIME, LONG, &h->mtime, pax->mtime},
-		{MAJOR, SHORT, &h->major, pax->major || !memchr("34", h->type, 2)},
-		{MINOR, SHORT, &h->minor, pax->minor || !memchr("34", h->type, 2)},
+		{&h->uid, SHORT, UID, pax->uid},
+		{&h->gid, SHORT, GID, pax->gid},
+		{&h->mtime, LONG, MTIME, pax->mtime},
+		{&h->major, SHORT, MAJOR, pax->major || !device},
+		{&h->minor, SHORT, MINOR, pax->minor || !device},
 	};
 	int64_t mode = 0;
 
@@ -252,7 +256,7 @@ static int set_numbers(struct tar_header *h, const struct tar_pax *pax, const ui
 /* Adds max pieces of GNU's old form, less when one is empty. */
 static int old_pieces(struct tar_header *h, const uint8_t *at, size_t max, struct err *err)
 {
-	for (size_t i = 0; i < max && at[0] != '\0'; i++, at += 2 * LONG) {
+	for (size_t i = 0; i < max && at[0] != '\0'; i++, at += PIECE) {
 		uint64_t offset = 0, n = 0;
 		int r = size_field(at, &offset, err);
 		if (r == 0)
@@ -463,7 +467,7 @@ int tar_header_read(struct tar_header *h, struct source *s, struct err *err)
 			return TAR_END;
 		if (!sum_is_right(block))
 			return err_set(err, EINVAL, "not a tar archive, or a damaged one");
-		if (!memchr("LKxXgV", block[TYPE], 6))
+		if (block[TYPE] == '\0' || !strchr("LKxXgV", block[TYPE]))
 			break;
 		r = read_extension(h, &pax, s, block, err);
 		if (r < 0)

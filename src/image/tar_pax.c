@@ -132,6 +132,9 @@ static int key_mtime(struct tar_header *h, struct tar_pax *pax, const char *valu
 static int key_filetype(struct tar_header *h, struct tar_pax *pax, const char *value, size_t n,
 			struct err *err)
 {
+	(void)h;
+	(void)n;
+	(void)err;
 	pax->socket = strcmp(value, TAR_FILETYPE_SOCKET) == 0;
 	return 0;
 }
@@ -161,6 +164,7 @@ static int key_sparse_offset(struct tar_header *h, struct tar_pax *pax, const ch
 	int64_t v = 0;
 	int r = tar_number(value, n, 0, "sparse map", &v, err);
 
+	(void)h; /* the piece is noted when its length comes */
 	pax->piece_at = (uint64_t)v;
 	return r;
 }
@@ -245,8 +249,10 @@ static void url_decode(char *text)
 	char *to = text;
 
 	for (; *text; text++) {
-		if (*text == '%' && hex(text[1]) > 0 && hex(text[2]) >= 0) {
-			*to++ = (char)(hex(text[1]) << 4 | hex(text[2]));
+		int high = *text == '%' ? hex(text[1]) : -1;
+		int low = high > 0 ? hex(text[2]) : -1; /* "%00" stays as it is */
+		if (low >= 0) {
+			*to++ = (char)(high * 16 + low);
 			text += 2;
 		} else {
 			*to++ = *text;

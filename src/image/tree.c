@@ -6,6 +6,7 @@
  */
 #include "image/tree.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -108,11 +109,13 @@ static struct dent *dent_new(struct tree *t, struct inode *parent, const char *n
 static int put(struct tree *t, struct inode *parent, const char *name, size_t len,
 	       struct inode *inode, struct inode **ret, struct err *err)
 {
+	assert(inode);
+
 	struct dent *d = tree_hash_find(&t->hash, parent, name, len);
 	if (!d)
 		d = dent_new(t, parent, name, len, err);
 	if (!d)
-		return -err->code;
+		return -ENOMEM;
 
 	struct inode *old = d->inode;
 	if (old && S_ISDIR(inode->mode) && S_ISDIR(old->mode)) {
@@ -156,7 +159,7 @@ static int step_into(struct tree *t, struct inode *parent, const char *name, siz
 
 	struct inode *inode = inode_new(t, S_IFDIR | 0755, err);
 	if (!inode)
-		return -err->code;
+		return -ENOMEM;
 	inode->flags = INODE_IMPLIED;
 	return put(t, parent, name, len, inode, ret, err);
 }
@@ -199,7 +202,7 @@ static int add_whiteout(struct tree *t, struct inode *dir, const char *name, str
 		return 0;
 	struct inode *inode = inode_new(t, S_IFCHR, err);
 	if (!inode)
-		return -err->code;
+		return -ENOMEM;
 	inode->flags = INODE_WHITEOUT;
 	return put(t, dir, victim, strlen(victim), inode, &inode, err);
 }
@@ -237,7 +240,7 @@ static int borrow(struct tree *t, const char *path, struct inode **ret, struct e
 		d = dent_new(t, NULL, path, strlen(path), err);
 		struct inode *inode = d ? inode_new(t, S_IFREG, err) : NULL;
 		if (!inode)
-			return -err->code;
+			return -ENOMEM;
 		inode->flags = INODE_BORROWED;
 		inode->target = d->name;
 		d->inode = inode;
@@ -292,7 +295,7 @@ static int set_target(struct tree *t, struct inode *inode, const char *target, s
 			       len ? "a path of 4096 bytes or more" : "nothing");
 	inode->size = len;
 	inode->target = arena_copy(&t->arena, target, len, err);
-	return inode->target ? 0 : -err->code;
+	return inode->target ? 0 : -ENOMEM;
 }
 
 /* A new inode with all that the entry says of it but its content. */
@@ -305,7 +308,7 @@ static int inode_from_entry(struct tree *t, const struct tree_entry *e, struct i
 		return err_set(err, EINVAL, "no such time");
 	struct inode *inode = inode_new(t, e->mode, err);
 	if (!inode)
-		return -err->code;
+		return -ENOMEM;
 	inode->uid = (uint32_t)e->uid;
 	inode->gid = (uint32_t)e->gid;
 	inode->mtime = e->mtime;
@@ -331,6 +334,7 @@ static int add_root(struct tree *t, const struct tree_entry *e, struct inode **r
 	int r = inode_from_entry(t, e, &inode, err);
 	if (r < 0)
 		return r;
+	assert(inode);
 	inode->children = t->root->children;
 	inode->flags = t->root->flags;
 	*t->root = *inode;
@@ -377,18 +381,4 @@ int tree_add(struct tree *t, const struct tree_entry *e, struct inode **ret, str
 	int r = add(t, e, ret, err);
 
 	return r < 0 ? err_wrap(err, "'%s'", show(e->path, &shown)) : 0;
-}
-
-int tree_link(struct tree *t, const char *path, struct inode *inode, struct err *err)
-{
-	struct inode *dir = NULL;
-	const char *name = NULL;
-	char clean[TREE_PATH_MAX];
-
-	int r = name_clean(path, clean, err);
-	if (r == 0)
-		r = walk_to_parent(t, clean, &dir, &name, err);
-	if (r == 0 && ++t->entries > t->max_entries)
-		r = err_set(err, EFBIG, "more than %ju entries", (uintmax_t)t->max_entries);
-	return r < 0 ? r : put(t, dir, name, strlen(name), inode, &inode, err);
 }

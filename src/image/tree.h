@@ -115,10 +115,6 @@ bool tree_has_root(const struct tree *tree);
 int tree_add(struct tree *tree, const struct tree_entry *entry, struct inode **ret, struct err *err)
 	HULL_MUST_CHECK;
 
-/* A further name for an inode of this tree that is no folder. */
-int tree_link(struct tree *tree, const char *path, struct inode *inode, struct err *err)
-	HULL_MUST_CHECK;
-
 /*
  * To be called once after the last entry: sorts the folders, counts the links, gives each folder
  * its "." and "..", and strings all inodes that are still named together, each folder before its

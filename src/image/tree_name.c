@@ -42,14 +42,8 @@ int name_clean(const char *path, char text[TREE_PATH_MAX], struct err *err)
 {
 	if (*path == '\0')
 		return err_set(err, EINVAL, "an empty path");
-	for (;;) {
-		if (path[0] == '/')
-			path++;
-		else if (path[0] == '.' && (path[1] == '/' || path[1] == '\0'))
-			path++;
-		else
-			break;
-	}
+	while (path[0] == '/' || (path[0] == '.' && (path[1] == '/' || path[1] == '\0')))
+		path++;
 	size_t len = strnlen(path, TREE_PATH_MAX);
 	if (len > 0 && path[len - 1] == '/')
 		len--;

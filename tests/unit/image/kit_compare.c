@@ -144,7 +144,7 @@ static int names_of(int dirfd, struct dirent ***ret)
 			continue;
 		if (n == size) {
 			size = size ? size * 2 : 64;
-			*ret = realloc(*ret, size * sizeof(**ret));
+			*ret = realloc(*ret, size * sizeof(struct dirent *));
 		}
 		(*ret)[n] = malloc(d->d_reclen);
 		memcpy((*ret)[n++], d, d->d_reclen);
@@ -166,9 +166,9 @@ static bool compare_folders(struct comparison *c, int a, int b, const char *path
 	bool same = n == m;
 
 	if (n > 0)
-		qsort(x, (size_t)n, sizeof(*x), by_dirent);
+		qsort(x, (size_t)n, sizeof(struct dirent *), by_dirent);
 	if (m > 0)
-		qsort(y, (size_t)m, sizeof(*y), by_dirent);
+		qsort(y, (size_t)m, sizeof(struct dirent *), by_dirent);
 	for (int i = 0; same && i < n; i++) {
 		char sub[PATH_MAX];
 		(void)snprintf(sub, sizeof(sub), "%s/%s", path, x[i]->d_name);

@@ -56,6 +56,7 @@ struct bytes {
 static ssize_t read_bytes(void *ctx, void *to, size_t n, struct err *err)
 {
 	struct bytes *in = ctx;
+	(void)err; /* memory is always there */
 	size_t k = in->n < n ? in->n : n;
 
 	k = k < 100003 ? k : 100003;

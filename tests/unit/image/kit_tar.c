@@ -37,7 +37,9 @@ void tar_member(struct buf *tar, const char *name, char type, mode_t mode, const
 	h[156] = type;
 	if (link)
 		memcpy(h + 157, link, strnlen(link, 100));
-	memcpy(h + 257, "ustar\00000", 8);
+	memcpy(h + 257, "ustar", sizeof("ustar"));
+	h[263] = '0';
+	h[264] = '0';
 	buf_add(tar, h, sizeof(h));
 	tar_sum(tar, at);
 	buf_add(tar, content, n);
