@@ -212,7 +212,8 @@ static inline int outside(const char *bridge)
 	    netlink_open_in(fd, NETLINK_ROUTE, &far, &err) < 0 || link_up(far, 1, 0, 0, &err) < 0 ||
 	    link_get(far, "eth0", &link, &err) != 0 ||
 	    address_add(far, link.index, OUTSIDE, 24, &err) < 0 ||
-	    link_up(far, link.index, 0, 0, &err) < 0)
+	    link_up(far, link.index, 0, 0, &err) < 0 || link_settle(nl, "outside", &err) < 0 ||
+	    link_settle(nl, bridge, &err) < 0)
 		return -1;
 	return TAKE_FD(fd);
 }
