@@ -18,11 +18,13 @@
 
 #include "base/err.h"
 #include "base/fd.h"
+#include "base/io.h"
 #include "base/loop.h"
 #include "network/netlink.h"
 #include "network/network.h"
 
-/* Leaves for a fresh network namespace with lo up; false when not allowed to. */
+/* Leaves for a fresh network namespace with lo up, which forwards nothing (it would begin as the
+ * host's is); false when not allowed to. */
 static inline bool lab_enter(void)
 {
 	AUTO(auto_netlink_close) struct netlink *nl = NULL;
@@ -30,7 +32,8 @@ static inline bool lab_enter(void)
 
 	if (unshare(CLONE_NEWNET) < 0 || netlink_open(NETLINK_ROUTE, &nl, &err) < 0)
 		return false;
-	return link_up(nl, 1, 0, 0, &err) == 0;
+	return file_put(AT_FDCWD, "/proc/sys/net/ipv4/ip_forward", "0", &err) == 0 &&
+	       link_up(nl, 1, 0, 0, &err) == 0;
 }
 
 /* A further namespace, lo down; the caller closes. */
