@@ -18,6 +18,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -304,6 +305,20 @@ static int overlay_by_string(const struct plan_root *root, const struct stack *s
 	return overlay < 0 ? -err->code : TAKE_FD(overlay);
 }
 
+/* Since 6.5 the lower folders are set one by one; an older kernel, asked to, would complain in its
+ * log. */
+static bool sets_lower_singly(void)
+{
+	struct utsname u;
+
+	if (uname(&u) < 0)
+		return true;
+	char *end = NULL;
+	unsigned long major = strtoul(u.release, &end, 10);
+	unsigned long minor = *end == '.' ? strtoul(end + 1, NULL, 10) : 0;
+	return major > 6 || (major == 6 && minor >= 5);
+}
+
 int root_new(const struct plan_root *root, int layers_fd, int scratch_fd, struct err *err)
 {
 	if (root->path) {
@@ -319,6 +334,10 @@ int root_new(const struct plan_root *root, int layers_fd, int scratch_fd, struct
 		r = open_writable(root, &w, err);
 	if (r < 0)
 		return r;
+	if (!sets_lower_singly()) {
+		r = overlay_by_string(root, &stack, &w, scratch_fd, err);
+		return r < 0 ? err_wrap(err, "root") : r;
+	}
 	int overlay = overlay_new(root, &stack, &w, &first);
 	if (overlay >= 0)
 		return overlay;

@@ -14,7 +14,6 @@
 #include "base/fd.h"
 #include "base/loop.h"
 #include "base/path.h"
-#include "base/version.h"
 #include "container/container.h"
 #include "guest/boot.h"
 #include "guest/furnish.h"

@@ -18,7 +18,6 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/loop.h"
-#include "base/version.h"
 #include "proto/control.h"
 #include "proto/wire.h"
 

@@ -464,6 +464,8 @@ static void machine_delete(struct isolation *m)
 
 	if (!m)
 		return;
+	if (m->agent && !m->over && agent_poweroff(m->agent, &ignored) < 0)
+		ignored.code = 0; /* the hang-up that follows says the same */
 	timer_cancel(&m->boot);
 	timer_cancel(&m->lost);
 	watch_remove(&m->ended_watch);
