@@ -115,7 +115,7 @@ static int long_option(struct call *call, const char *word, const char *next, st
 	return r < 0 ? r : 2;
 }
 
-/* "-it", "-p80:80", "-p 80:80", "-p=80:80". */
+/* "-it", "-t=false", "-p80:80", "-p 80:80", "-p=80:80". */
 static int short_options(struct call *call, const char *word, const char *next, struct err *err)
 {
 	for (const char *p = word + 1; *p; p++) {
@@ -125,9 +125,10 @@ static int short_options(struct call *call, const char *word, const char *next, 
 		if (!o)
 			return err_set(err, EINVAL, "%s: no such option (see --help)", what);
 		if (o->kind == OPTION_FLAG) {
-			int r = set_flag(o, value, NULL, what, err);
-			if (r < 0)
-				return r;
+			bool given = p[1] == '=';
+			int r = set_flag(o, value, given ? p + 2 : NULL, what, err);
+			if (r < 0 || given)
+				return r < 0 ? r : 1;
 			continue;
 		}
 		const char *text = p[1] == '=' ? p + 2 : p[1] ? p + 1 : next;

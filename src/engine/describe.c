@@ -35,9 +35,9 @@ static void put_exposed(struct json_out *out, const struct build *b)
 	json_end(out);
 }
 
-static void put_labels(struct json_out *out, const struct build *b)
+static void put_labels(struct json_out *out, const char *name, const struct build *b)
 {
-	json_begin(out, "Labels");
+	json_begin(out, name);
 	for (size_t i = 0; i < b->image->config.labels.n + b->options->labels.n; i++) {
 		size_t own = b->image->config.labels.n;
 		const char *label = i < own ? b->image->config.labels.v[i]
@@ -61,9 +61,7 @@ void describe_labels(const struct build *b, struct buf *to)
 {
 	struct json_out out = JSON_OUT(to, false);
 
-	json_begin(&out, NULL);
-	put_labels(&out, b);
-	json_end(&out);
+	put_labels(&out, NULL, b);
 }
 
 static void put_config(struct json_out *out, const struct build *b)
@@ -97,7 +95,7 @@ static void put_config(struct json_out *out, const struct build *b)
 	} else {
 		json_put_strv(out, "Entrypoint", &b->image->config.entrypoint);
 	}
-	put_labels(out, b);
+	put_labels(out, "Labels", b);
 	const char *sig = signal_name((int)b->orders->stop_signal);
 	json_put_str(out, "StopSignal", sig ? sig : "SIGTERM");
 	json_put_uint(out, "StopTimeout", b->orders->stop_timeout_ms / 1000);

@@ -25,7 +25,7 @@
 #include "engine/internal.h"
 #include "engine/repair.h"
 
-enum { STATUS_MAX = 1 << 20, KILLED_STATUS = 137 };
+enum { STATUS_MAX = 1 << 20, KILLED_STATUS = 137, KEEPER_END_MS = 30000 };
 
 static bool is_final(uint32_t state)
 {
@@ -137,8 +137,13 @@ int workload_fold_locked(struct engine *e, struct workload *w, struct err *err)
 
 	AUTO_CLOSE int run_fd = workload_run_folder(e, w->id, false, &ignored);
 	bool told = run_fd >= 0 && take_status(run_fd, w);
-	if (run_fd >= 0 && keeper_is_alive(run_fd))
-		return 0;
+	if (run_fd >= 0 && keeper_is_alive(run_fd)) {
+		if (!told || !is_final(w->state))
+			return 0;
+		int r = keeper_wait(e, w, KEEPER_END_MS, err); /* it is taking things apart */
+		if (r < 0)
+			return r;
+	}
 	/* It may have written its last word between the two looks. */
 	if (run_fd >= 0)
 		told = take_status(run_fd, w) || told;

@@ -197,24 +197,38 @@ int workload_discard(struct engine *e, const struct workload *w, struct err *err
 	return r;
 }
 
+/* Ends one that runs. Answers 1 when that removed it (it had --rm). */
+static int end_for_removal(struct engine *e, struct workload *w, bool force, struct err *err)
+{
+	bool auto_remove = w->auto_remove;
+
+	if (!has_keeper(w))
+		return 0;
+	if (!force)
+		return err_set(err, EBUSY, "'%s' is %s: stop it first, or remove it with -f",
+			       w->name, workload_state_name(w));
+	int r = workload_stop(e, w, SIGKILL, 0, err);
+	return r < 0 ? r : auto_remove;
+}
+
 int workload_remove(struct engine *e, struct workload *w, bool force, struct err *err)
 {
 	struct err missing = ERR_INIT;
 
-	if (has_keeper(w) && !force)
-		return err_set(err, EBUSY, "'%s' is %s: stop it first, or remove it with -f",
-			       w->name, workload_state_name(w));
-	if (has_keeper(w)) {
-		bool auto_remove = w->auto_remove;
-		int r = workload_stop(e, w, SIGKILL, 0, err);
-		if (r < 0 || auto_remove) /* the fold removed it */
-			return r;
-	}
+	int r = end_for_removal(e, w, force, err);
+	if (r != 0)
+		return r < 0 ? r : 0;
 	AUTO_CLOSE int lock = workload_lock(e, w->id, true, &missing);
-	if (lock < 0 && lock != -ENOENT)
+	if (lock == -ENOENT)
+		return workload_discard(e, w, err); /* killed while it was being removed */
+	if (lock < 0)
 		return err_set(err, missing.code, "%s", missing.msg);
-	int r = lock < 0 ? 0 : workload_reload(e, w, err);
-	if (r == 0 && lock >= 0 && has_keeper(w))
-		r = err_set(err, EBUSY, "'%s' was started meanwhile", w->name);
-	return r < 0 ? r : workload_discard(e, w, err);
+	r = workload_reload(e, w, err);
+	if (r == 0 && has_keeper(w))
+		r = workload_fold_locked(e, w, err);
+	if (r != 0)
+		return r < 0 ? r : 0; /* the fold removed it */
+	if (has_keeper(w))
+		return err_set(err, EBUSY, "'%s' was started meanwhile", w->name);
+	return workload_discard(e, w, err);
 }

@@ -131,6 +131,9 @@ TEST(flags_may_be_set_to_false_and_negated)
 	EXPECT_EQ(PARSE(&run, "--interactive=false", "--sig-proxy=false", "image"), 0);
 	const struct args *a = call.options;
 	EXPECT(!a->flag && a->negated);
+	EXPECT_EQ(PARSE(&run, "-it=false", "image"), 0);
+	a = call.options;
+	EXPECT(a->flag && !a->other);
 	EXPECT(PARSE(&run, "--tty=maybe", "image") < 0);
 	EXPECT_STR(err.msg, "--tty: 'maybe' is neither true nor false");
 }

@@ -1,0 +1,262 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# One scenario for both isolations (HULL_ISOLATION): what a user does with a workload, and what comes back.
+# shellcheck disable=SC2016 # what stands in single quotes is for the shell inside
+. "$SOURCE/tests/integration/lib.sh"
+export HULL_ISOLATION="${HULL_ISOLATION:-container}"
+tmp=$(mktemp -d "${TMPDIR:-/var/tmp}/hull-scenario.XXXXXX")
+cd "$tmp" || exit 1
+export HULL_ROOT="$tmp/store"
+slow=60
+[ "$HULL_ISOLATION" = vm ] && slow=180
+
+hull() {
+	timeout "$slow" "$HULL" "$@"
+}
+
+finish() {
+	for id in $(hull ps -aq 2>/dev/null); do hull rm -f "$id" >/dev/null 2>&1; done
+	awk -v at="$tmp/" 'index($5, at) == 1 { print $5 }' /proc/self/mountinfo | sort -r |
+		while read -r at; do umount "$at" 2>/dev/null || umount -l "$at"; done
+	cd / && rm -rf "$tmp"
+}
+trap finish EXIT
+trap 'exit 1' HUP INT TERM
+
+# The image: busybox, and two users.
+make_image() {
+	busybox=$(command -v busybox) || return 1
+	mkdir -p image/bin image/etc image/tmp image/root image/data image/home/alice
+	cp "$busybox" image/bin/busybox
+	for tool in $("$busybox" --list); do
+		[ "$tool" = busybox ] || ln -s busybox "image/bin/$tool"
+	done
+	printf 'root:x:0:0:root:/root:/bin/sh\nalice:x:1000:1000::/home/alice:/bin/sh\n' >image/etc/passwd
+	printf 'root:x:0:\nalice:x:1000:\nstaff:x:50:alice\n' >image/etc/group
+	echo from-image >image/data/file
+	printf '#!/bin/sh\nexit 0\n' >image/data/not-executable
+	chmod 1777 image/tmp
+	hull image import --env PATH=/bin --env FROM_IMAGE=1 --cmd '["echo","from the image"]' image scenario >/dev/null
+}
+
+# is WANT COMMAND...: what the command prints is WANT.
+is() {
+	want=$1
+	shift
+	got=$("$@")
+	[ "$got" = "$want" ] || {
+		printf 'wanted: %s\ngot: %s\n' "$want" "$got"
+		return 1
+	}
+}
+
+# status N COMMAND...: it exits with N.
+status() {
+	want=$1
+	shift
+	"$@"
+	got=$?
+	[ "$got" = "$want" ] || {
+		echo "wanted status $want, got $got"
+		return 1
+	}
+}
+
+# has TEXT FILE: a line of the file is TEXT.
+has() {
+	grep -qxF -- "$1" "$2" || {
+		echo "no line '$1' in:"
+		cat "$2"
+		return 1
+	}
+}
+
+# soon COMMAND...: it succeeds within ten seconds.
+soon() {
+	for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+		"$@" >/dev/null 2>&1 && return 0
+		sleep 0.5
+	done
+	"$@"
+}
+
+# refused WORDS COMMAND...: it fails with 125 and one line that holds WORDS, and leaves no workload.
+refused() {
+	words=$1
+	shift
+	"$@" >refused.out 2>refused.err </dev/null
+	got=$?
+	cat refused.out refused.err
+	[ "$got" = 125 ] && [ "$(grep -c '^hull: ' refused.err)" -ge 1 ] && grep -qF -- "$words" refused.err &&
+		[ "$(grep -cF -- "$words" refused.err)" = 1 ]
+}
+
+check 'a root folder is imported as an image' make_image
+
+# --- one life in the foreground ---
+inside='echo "pid=$$"
+echo "user=$(id -u):$(id -g)"
+echo "pwd=$PWD"
+echo "image=$FROM_IMAGE given=$GIVEN own=$OWN_VALUE file=$FROM_FILE"
+echo "host=$(hostname)"
+echo "nofile=$(ulimit -n)"
+echo "lo=$(ip link | grep -c LOOPBACK) links=$(ip link | grep -c "^[0-9]")"
+echo "volume=$(cat /in/note)"; echo written >/in/back; echo no >/fixed/x
+echo "tmpfs=$(grep -c " /scratch tmpfs" /proc/mounts)"
+echo "stdin=$(cat)"
+echo "to standard error" >&2
+grep -q "^CapEff:.*00000000a80425fb" /proc/self/status && echo caps=default
+grep -q "^Seccomp:.*2" /proc/self/status && echo seccomp=on
+exit 42'
+
+first() {
+	mkdir -p shared fixed
+	echo from-host >shared/note
+	echo FROM_FILE=filed >env.list
+	printf 'some\nlines' | OWN_VALUE=mine hull run --rm -i --network none --name first --hostname box -w /data \
+		-e GIVEN=1 -e OWN_VALUE --env-file env.list -v "$tmp/shared:/in" -v ./fixed:/fixed:ro --tmpfs /scratch \
+		--ulimit nofile=512:1024 --label tier=test --cidfile first.cid scenario sh -c "$inside" >first.out 2>first.err
+}
+check 'the exit status of the workload is the exit status of run' status 42 first
+check 'its first process is number 1' has pid=1 first.out
+check 'it runs as root unless told otherwise' has user=0:0 first.out
+check '-w is where it starts' has pwd=/data first.out
+check 'variables come from the image, from -e, from the caller and from --env-file' \
+	has 'image=1 given=1 own=mine file=filed' first.out
+check '--hostname is its name' has host=box first.out
+check '--ulimit is its limit' has nofile=512 first.out
+check 'with --network none it has a loopback interface and no other' has 'lo=1 links=1' first.out
+check 'a volume shows what the host has' has volume=from-host first.out
+check 'what is written to a volume is on the host' is written cat shared/back
+check 'a volume with :ro cannot be written' test ! -e fixed/x
+check '--tmpfs is a file system in memory' has tmpfs=1 first.out
+check 'standard input reaches it to its end' has lines first.out
+check 'standard error is kept apart' grep -qx 'to standard error' first.err
+check 'it has the default capabilities' has caps=default first.out
+check '--cidfile holds its id' grep -qxE '[0-9a-f]{64}' first.cid
+check '--rm leaves no workload' is '' hull ps -aq
+check '--rm leaves no folder' is '' ls "$HULL_ROOT/workloads"
+
+second() {
+	hull run --rm --network none -u alice --read-only --cap-drop ALL --init --entrypoint sh scenario -c \
+		'id -un; id -gn; touch /file; touch /data/file; grep CapEff /proc/self/status; tr "\0" " " </proc/1/cmdline; kill -9 $$' \
+		>second.out 2>second.err
+}
+check 'a process killed by a signal gives 128 and its number' status 137 second
+check '-u finds the user in the image' has alice second.out
+check '--read-only makes the root read-only' grep -q 'Read-only file system' second.err
+check '--cap-drop ALL leaves no capability' grep -q 'CapEff:.*0000000000000000' second.out
+
+check 'a program that is not there gives 127' status 127 hull run --rm --network none scenario no-such-program
+check 'a file that cannot be executed gives 126' status 126 hull run --rm --network none scenario /data/not-executable
+
+# --- one life in the background ---
+check 'run -d prints an id' sh -c '"$0" run -d -t=false --name web --label tier=web --stop-signal USR1 -p 127.0.0.1::80 \
+	--memory 64m --pids-limit 40 --cpus 0.5 scenario sh -c "
+		trap \"echo bye; exit 7\" USR1; trap \"echo hup\" HUP
+		echo ready; echo problem >&2
+		echo a page >/tmp/index.html; httpd -p 80 -h /tmp
+		while :; do sleep 0.1; done" >web.id 2>web.err; cat web.err; grep -qxE "[0-9a-f]{64}" web.id' "$HULL"
+check 'ps lists what runs' is 'web running' hull ps --format '{{.Names}} {{.State}}'
+check 'ps --filter finds by label' is web hull ps --filter label=tier=web --format '{{.Names}}'
+check 'ps --filter leaves out what does not match' is '' hull ps --filter label=tier=db --format '{{.Names}}'
+check 'ps -q --no-trunc prints whole ids' is "$(cat web.id 2>/dev/null)" hull ps -q --no-trunc
+check 'an id may be shortened' is /web sh -c 'echo /$("$0" inspect -f "{{.Name}}" "$(cut -c 1-6 web.id)")' "$HULL"
+check 'a name that is in use is refused' refused "name 'web' is in use" hull run --name web scenario true
+check 'logs show what it wrote' soon sh -c '"$0" logs web 2>/dev/null | grep -qx ready' "$HULL"
+check 'logs keep standard error apart' is problem sh -c '"$0" logs web 2>&1 >/dev/null' "$HULL"
+check 'logs --tail shows the end' is 1 sh -c '"$0" logs --tail 1 web 2>&1 | wc -l' "$HULL"
+check 'logs -t shows when' sh -c '"$0" logs -t web 2>/dev/null | grep -qE "^20[0-9T:.-]+Z ready$"' "$HULL"
+check 'exec runs one more process' is hello hull exec web echo hello
+check 'exec hands standard input on' is typed sh -c 'echo typed | "$0" exec -i web cat' "$HULL"
+check 'exec gives the status of its process' status 5 hull exec web sh -c 'exit 5'
+check 'exec of a program that is not there gives 127' status 127 hull exec web no-such-program
+check 'exec -e, -w and -u apply to its process' is '1 /tmp alice' hull exec -e X=1 -w /tmp -u alice web sh -c 'echo "$X $PWD $(id -un)"'
+check 'exec -t gives a terminal' is /dev/pts sh -c '"$0" exec -t web tty </dev/null | cut -c 1-8' "$HULL"
+check 'exec -d does not wait' status 0 hull exec -d web sh -c 'echo later >/tmp/later'
+check 'what exec -d does is done' soon hull exec web test -e /tmp/later
+check 'a gigabyte-like stream loses nothing' is "$(head -c 8000000 /dev/zero | md5sum)" \
+	sh -c 'head -c 8000000 /dev/zero | "$0" exec -i web cat | md5sum' "$HULL"
+check 'top lists its processes' sh -c '"$0" top web | grep -q httpd' "$HULL"
+check 'stats show the limit of its memory' is 64MiB sh -c '"$0" stats --no-stream --format "{{.MemUsage}}" web | sed "s/.* //"' "$HULL"
+address=$(hull port web 80)
+check 'port tells the published address' sh -c 'echo "$0" | grep -qE "^127.0.0.1:[0-9]+$"' "$address"
+check 'a published port answers' soon sh -c 'wget -q -O - "http://$0/" || curl -sf "http://$0/"' "$address"
+check 'a port in use is refused' refused "${address##*:}" hull run --rm -p "$address:80" scenario true
+check 'inspect tells what was asked for' is '67108864 40 500000000 web' \
+	hull inspect -f '{{.HostConfig.Memory}} {{.HostConfig.PidsLimit}} {{.HostConfig.NanoCpus}} {{index .Config.Labels "tier"}}' web
+check 'inspect tells its isolation' is "$HULL_ISOLATION" hull inspect -f '{{.Isolation}}' web
+check 'it has an address of its own' sh -c '"$0" exec web ip addr | grep -q "$("$0" inspect -f "{{.NetworkSettings.IPAddress}}" web)"' "$HULL"
+check 'the pids limit holds' sh -c '"$0" exec web sh -c "for i in \$(seq 60); do sleep 1 & done; wait" 2>&1 | grep -qi "can.t fork"' "$HULL"
+check 'pause freezes it' sh -c '"$0" pause web && test "$("$0" inspect -f "{{.State.Status}}" web)" = paused' "$HULL"
+check 'a paused workload takes no exec' status 125 hull exec web true
+check 'unpause thaws it' status 0 hull unpause web
+check 'a thawed workload goes on' soon hull exec web true
+check 'kill -s sends a signal' sh -c '"$0" kill -s HUP web' "$HULL"
+check 'the signal arrives' soon sh -c '"$0" logs web | grep -qx hup' "$HULL"
+check 'rename gives another name' sh -c '"$0" rename web site && "$0" inspect -f "{{.Name}}" site' "$HULL"
+check 'update changes a limit' sh -c '"$0" update --pids-limit 50 site && test "$("$0" inspect -f "{{.HostConfig.PidsLimit}}" site)" = 50' "$HULL"
+check 'rm refuses one that runs' status 1 hull rm site
+check 'stop sends the stop signal' status 0 hull stop -t 20 site
+check 'its exit status is kept' is '7 exited' hull inspect -f '{{.State.ExitCode}} {{.State.Status}}' site
+check 'what it wrote last is in the log' is bye sh -c '"$0" logs --tail 1 site' "$HULL"
+check 'ps leaves out what does not run' is '' hull ps -q
+check 'ps -a shows it' is site hull ps -a --format '{{.Names}}'
+check 'start runs it again' status 0 hull start site
+check 'its files are still there' hull exec site test -e /tmp/later
+check 'wait prints the status' sh -c '(sleep 1; "$0" kill site >/dev/null) & test "$("$0" wait site)" = 137' "$HULL"
+check 'rm removes it' status 0 hull rm site
+check 'nothing is left of it' is '' sh -c 'ls "$HULL_ROOT/workloads" "$HULL_ROOT/run/workloads" | grep -v :' "$HULL"
+
+# --- limits, restarts, kills ---
+oom() {
+	hull run --network none --name oom --memory 32m scenario sh -c \
+		'head -c 100000000 /dev/zero | tail -c 90000000 >/dev/null; exec dd if=/dev/zero of=/dev/null bs=90M count=1'
+}
+check 'more memory than the limit is death' status 137 oom
+check 'inspect says that memory was out' is true hull inspect -f '{{.State.OOMKilled}}' oom
+check 'restart on-failure starts it again' sh -c '"$0" run -d --network none --name again --restart on-failure:2 scenario sh -c "exit 3" >/dev/null 2>&1
+	"$0" wait again' "$HULL"
+check 'the number of restarts is kept' soon sh -c 'test "$("$0" inspect -f "{{.RestartCount}}" again)" = 2' "$HULL"
+check 'create makes it without starting it' sh -c '"$0" create --name made --network none scenario echo made >/dev/null 2>&1 &&
+	test "$("$0" inspect -f "{{.State.Status}}" made)" = created' "$HULL"
+check 'start -a shows what it writes' is made hull start -a made
+check 'an image without a command given runs its own' is 'from the image' hull run --rm --network none scenario
+check 'rm takes several' status 0 hull rm oom again made
+
+# kill -9 of the keeper: the next command repairs.
+lost() {
+	hull run -d --network none --name lost scenario sleep 1000 >/dev/null 2>&1 || return 1
+	keeper=$(cut -d ' ' -f 1 "$HULL_ROOT"/run/workloads/*/keeper)
+	kill -9 "$keeper"
+	sleep 0.2
+	is 'exited 137' hull inspect -f '{{.State.Status}} {{.State.ExitCode}}' lost
+}
+check 'a keeper killed by SIGKILL is repaired by the next command' lost
+check 'what it left is gone' is '' sh -c 'find /sys/fs/cgroup -maxdepth 3 -path "*hull/*" -name "$("$0" inspect -f "{{.Id}}" lost)"' "$HULL"
+check 'it can be removed' status 0 hull rm lost
+killed() {
+	timeout -s KILL 5 "$HULL" run --rm --network none --name torn scenario sleep 1000 >/dev/null 2>&1
+	soon sh -c 'test -z "$("$0" ps -q)" || "$0" rm -f torn' "$HULL"
+}
+check 'a command killed by SIGKILL leaves a workload that can be removed' killed
+check 'no workload is left at the end' is '' hull ps -aq
+
+# --- bad input ---
+check 'an unknown image is refused' refused "no-such-image" hull run --rm no-such-image true
+check 'a size that is none is refused' refused "--memory: 'x' is not a size" hull run --memory x scenario true
+check 'too little memory is refused' refused '--memory: less than' hull run --rm --memory 1m scenario true
+check 'an unknown capability is refused' refused "'NOPE' is not a capability" hull run --rm --cap-add NOPE scenario true
+check 'an unknown network is refused' refused "no such network" hull run --rm --network nope scenario true
+check 'a port that is none is refused' refused '-p' hull run --rm -p 99999:80 scenario true
+check 'a volume inside the store is refused' refused "inside hull's own store" hull run --rm -v "$HULL_ROOT/workloads:/x" scenario true
+check 'an env file that is not there is refused' refused 'nowhere' hull run --rm --env-file nowhere scenario true
+check 'an unknown option is refused' refused '--nope: no such option' hull run --nope scenario true
+check 'an unknown isolation is refused' refused "neither container nor vm" hull run --isolation jail scenario true
+check 'a bad name is refused' refused 'is not a name' hull run --name 'a b' scenario true
+check 'a bad user is refused' refused 'nobody-here' hull run --rm --network none -u nobody-here scenario true
+check '--rm with --restart is refused' refused 'contradict' hull run --rm --restart always scenario true
+check 'an unknown workload is told' status 1 hull stop no-such-workload
+check 'bad input leaves no workload' is '' hull ps -aq
+check 'bad input leaves no folder' is '' ls "$HULL_ROOT/workloads"
+done_testing
