@@ -5,8 +5,7 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
-#include <sys/stat.h>
-#include <sys/xattr.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -34,7 +33,7 @@ static bool one_line(const char *text)
 static void refused_bytes(const void *bytes, size_t n, const struct layer_limits *limits,
 			  const char *why)
 {
-	AUTO_CLOSE int file = scratch_file();
+	AUTO_CLOSE int file = memfd_create("layer", MFD_CLOEXEC);
 	struct layer_info info;
 	struct err err = ERR_INIT;
 
@@ -56,7 +55,7 @@ static void refused(struct buf *tar, const char *why)
 
 static void accepted(struct buf *tar)
 {
-	AUTO_CLOSE int file = scratch_file();
+	AUTO_CLOSE int file = memfd_create("layer", MFD_CLOEXEC);
 	struct layer_info info;
 	struct err err = ERR_INIT;
 
