@@ -123,8 +123,12 @@ static bool outlet_push(struct outlet *o)
 		if (n < 0) {
 			bool foreground = o->a->foreground;
 			outlet_close(o);
-			if (foreground)
+			if (foreground) {
+				struct stdio_config *config = &o->from->s->config;
 				channel_end(o->from); /* the process learns it as from a pipe */
+				if (config->broken)
+					config->broken(config->ctx);
+			}
 			return false;
 		}
 		if (n == 0)

@@ -25,6 +25,8 @@ struct stdio_config {
 	bool tty;
 	bool open_stdin; /* the process gets an open stdin; else /dev/null */
 	bool stdin_once; /* an attached client's end of input is the process's */
+	void (*broken)(void *ctx); /* a foreground client takes no more output; may be NULL */
+	void *ctx;
 };
 
 /* What a client brings: descriptors, taken by stdio_attach(); -1 where it wants none. With a

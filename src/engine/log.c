@@ -22,7 +22,8 @@ struct log {
 	uint64_t max, size;
 	uint32_t files;
 	struct buf waiting[LOG_STREAMS]; /* a line whose end has not come */
-	struct buf out;
+	struct buf out; /* entries of the write at hand */
+	char time[48]; /* of it */
 };
 
 int log_open(struct log **ret, int dirfd, uint64_t max, uint32_t files, struct err *err)
@@ -77,12 +78,12 @@ static int rotate(struct log *log, struct err *err)
 	return 0;
 }
 
-static bool is_utf8(const char *text, size_t n)
+static bool is_text(const char *text, size_t n)
 {
 	const unsigned char *p = (const unsigned char *)text;
 
 	while (n > 0) {
-		size_t len = utf8_len(p, n);
+		size_t len = *p < 0x80 ? *p > 0 : utf8_len(p, n);
 		if (len == 0)
 			return false;
 		p += len;
@@ -91,18 +92,17 @@ static bool is_utf8(const char *text, size_t n)
 	return true;
 }
 
-static void put_text(struct buf *to, const char *text, size_t n, bool bytes)
+static void put_text(struct buf *to, const char *text, size_t n)
 {
-	size_t plain = 0; /* bytes before i that stand as they are */
+	size_t plain = 0; /* where the run of bytes begins that stand as they are */
 
 	for (size_t i = 0; i < n; i++) {
 		unsigned char c = (unsigned char)text[i];
-		bool quoted = c == '"' || c == '\\';
-		if (!quoted && c >= 0x20 && c != 0x7f && (c < 0x80 || !bytes))
+		if (c >= 0x20 && c != '"' && c != '\\' && c != 0x7f)
 			continue;
 		buf_add(to, text + plain, i - plain);
 		plain = i + 1;
-		if (quoted)
+		if (c == '"' || c == '\\')
 			buf_printf(to, "\\%c", c);
 		else if (c == '\n')
 			buf_str(to, "\\n");
@@ -112,10 +112,38 @@ static void put_text(struct buf *to, const char *text, size_t n, bool bytes)
 	buf_add(to, text + plain, n - plain);
 }
 
-static int put_entry(struct log *log, enum log_stream stream, const char *text, size_t n,
-		     struct err *err)
+/* RFC 4648 section 4. */
+static void put_base64(struct buf *to, const char *text, size_t n)
 {
-	static const char *const names[] = {"stdout", "stderr", "kernel"};
+	static const char digits[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	const unsigned char *in = (const unsigned char *)text;
+	char *out = buf_reserve(to, (n + 2) / 3 * 4);
+	size_t i = 0;
+
+	if (!out)
+		return;
+	for (; i + 2 < n; i += 3) {
+		uint32_t v = (uint32_t)in[i] << 16 | (uint32_t)in[i + 1] << 8 | in[i + 2];
+		*out++ = digits[v >> 18];
+		*out++ = digits[v >> 12 & 63];
+		*out++ = digits[v >> 6 & 63];
+		*out++ = digits[v & 63];
+	}
+	if (i < n) {
+		uint32_t v = (uint32_t)in[i] << 16 | (i + 1 < n ? (uint32_t)in[i + 1] << 8 : 0);
+		*out++ = digits[v >> 18];
+		*out++ = digits[v >> 12 & 63];
+		*out++ = i + 1 < n ? digits[v >> 6 & 63] : '=';
+		*out++ = '=';
+	}
+	to->len += (n + 2) / 3 * 4;
+	to->data[to->len] = '\0';
+}
+
+/* What an entry's time is: that of the write it came with. */
+static void stamp(struct log *log)
+{
 	struct timespec now;
 	struct tm tm;
 	char date[32];
@@ -123,58 +151,86 @@ static int put_entry(struct log *log, enum log_stream stream, const char *text, 
 	(void)clock_gettime(CLOCK_REALTIME, &now);
 	(void)gmtime_r(&now.tv_sec, &tm);
 	(void)strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm);
-	bool bytes = !is_utf8(text, n);
-	buf_clear(&log->out);
+	(void)snprintf(log->time, sizeof(log->time), "%s.%09ldZ", date, now.tv_nsec);
+}
+
+/* Writes the first n bytes of what is put together. */
+static int write_out(struct log *log, size_t n, struct err *err)
+{
+	int r = n > 0 ? write_all(log->fd, log->out.data, n, "log", err) : 0;
+
+	log->size += n;
+	buf_consume(&log->out, n);
+	return r;
+}
+
+static int put_entry(struct log *log, enum log_stream stream, const char *text, size_t n,
+		     struct err *err)
+{
+	static const char *const names[] = {"stdout", "stderr", "kernel"};
+	size_t before = log->out.len;
+	bool plain = is_text(text, n);
+
 	buf_str(&log->out, "{\"log\":\"");
-	put_text(&log->out, text, n, bytes);
-	buf_printf(&log->out, "\",\"stream\":\"%s\",\"time\":\"%s.%09ldZ\"%s}\n", names[stream],
-		   date, now.tv_nsec, bytes ? ",\"bytes\":true" : "");
+	if (plain)
+		put_text(&log->out, text, n);
+	else
+		put_base64(&log->out, text, n);
+	buf_str(&log->out, "\",\"stream\":\"");
+	buf_str(&log->out, names[stream]);
+	buf_str(&log->out, "\",\"time\":\"");
+	buf_str(&log->out, log->time);
+	buf_str(&log->out, plain ? "\"}\n" : "\",\"base64\":true}\n");
 	int r = buf_check(&log->out, err);
-	if (r == 0 && log->size > 0 && log->size + log->out.len > log->max)
-		r = rotate(log, err);
-	if (r == 0)
-		r = write_all(log->fd, log->out.data, log->out.len, "log", err);
-	if (r == 0)
-		log->size += log->out.len;
+	if (r < 0 || log->size + log->out.len <= log->max || log->size + before == 0)
+		return r;
+	r = write_out(log, before, err);
+	return r == 0 ? rotate(log, err) : r;
+}
+
+static int put_line(struct log *log, enum log_stream stream, const char *text, size_t n, bool whole,
+		    struct err *err)
+{
+	struct buf *waiting = &log->waiting[stream];
+
+	if (whole && waiting->len == 0)
+		return put_entry(log, stream, text, n, err);
+	buf_add(waiting, text, n);
+	int r = buf_check(waiting, err);
+	if (r < 0 || !whole)
+		return r;
+	r = put_entry(log, stream, waiting->data, waiting->len, err);
+	buf_clear(waiting);
 	return r;
 }
 
 int log_write(struct log *log, enum log_stream stream, const void *bytes, size_t n, struct err *err)
 {
-	struct buf *waiting = &log->waiting[stream];
 	const char *p = bytes;
 	int r = 0;
 
+	stamp(log);
 	while (n > 0 && r == 0) {
-		size_t room = LINE_MAX_BYTES - waiting->len;
+		size_t room = LINE_MAX_BYTES - log->waiting[stream].len;
 		const char *nl = memchr(p, '\n', n < room ? n : room);
 		size_t part = nl ? (size_t)(nl - p) + 1 : n < room ? n : room;
-		bool whole = nl || part == room;
-		if (whole && waiting->len == 0) {
-			r = put_entry(log, stream, p, part, err);
-		} else {
-			buf_add(waiting, p, part);
-			r = buf_check(waiting, err);
-			if (r == 0 && whole) {
-				r = put_entry(log, stream, waiting->data, waiting->len, err);
-				buf_clear(waiting);
-			}
-		}
+		r = put_line(log, stream, p, part, nl || part == room, err);
 		p += part;
 		n -= part;
 	}
-	return r;
+	return r == 0 ? write_out(log, log->out.len, err) : r;
 }
 
 int log_flush(struct log *log, struct err *err)
 {
 	int r = 0;
 
+	stamp(log);
 	for (unsigned i = 0; i < LOG_STREAMS && r == 0; i++) {
 		if (log->waiting[i].len > 0)
 			r = put_entry(log, (enum log_stream)i, log->waiting[i].data,
 				      log->waiting[i].len, err);
 		buf_done(&log->waiting[i]);
 	}
-	return r;
+	return r == 0 ? write_out(log, log->out.len, err) : r;
 }

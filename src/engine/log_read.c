@@ -71,6 +71,44 @@ static const char *unescape(const char *p, struct buf *to)
 	}
 }
 
+static int base64_digit(char c)
+{
+	if (c >= 'A' && c <= 'Z')
+		return c - 'A';
+	if (c >= 'a' && c <= 'z')
+		return c - 'a' + 26;
+	if (c >= '0' && c <= '9')
+		return c - '0' + 52;
+	return c == '+' ? 62 : c == '/' ? 63 : -1;
+}
+
+/* Undoes put_base64() in place; false when it is damaged. */
+static bool unbase64(struct buf *text)
+{
+	const char *in = text->data;
+	size_t n = text->len;
+	char *out = text->data;
+
+	if (n == 0 || n % 4 != 0)
+		return false;
+	size_t padding = in[n - 1] != '=' ? 0 : in[n - 2] != '=' ? 1 : 2;
+	for (size_t i = 0; i < n; i += 4) {
+		uint32_t v = 0;
+		for (size_t k = 0; k < 4; k++) {
+			int digit = i + k >= n - padding ? 0 : base64_digit(in[i + k]);
+			if (digit < 0)
+				return false;
+			v = v << 6 | (uint32_t)digit;
+		}
+		*out++ = (char)(v >> 16);
+		*out++ = (char)(v >> 8);
+		*out++ = (char)v;
+	}
+	text->len = n / 4 * 3 - padding;
+	text->data[text->len] = '\0';
+	return true;
+}
+
 static bool parse_time(const char *text, struct timespec *ret)
 {
 	struct tm tm = {0};
@@ -101,6 +139,8 @@ static bool parse_line(struct reader *r, const char *line, struct log_entry *ent
 	if (!rest || r->text.bad ||
 	    sscanf(rest, ",\"stream\":\"%15[a-z]\",\"time\":\"%39[^\"]\"", stream, date) != 2 ||
 	    !parse_time(date, &entry->time))
+		return false;
+	if (strstr(rest, ",\"base64\":true") && !unbase64(&r->text))
 		return false;
 	for (unsigned i = 0; i < LOG_STREAMS; i++) {
 		if (strcmp(stream, names[i]) == 0) {

@@ -90,20 +90,37 @@ TEST(every_byte_value_comes_back_as_it_was)
 	EXPECT(memcmp(found.text.data, all, sizeof(all)) == 0);
 }
 
+TEST(binary_text_of_every_length_comes_back)
+{
+	struct err err = ERR_INIT;
+	static const char bytes[] = "\0\xff\0\x80zz\0";
+
+	for (size_t n = 1; n < sizeof(bytes); n++) {
+		AUTO_FOLDER struct folder dir = folder_new();
+		AUTO_FOUND struct found found = {0};
+		EXPECT(put(dir.fd, bytes, n, 1 << 20, 3));
+		EXPECT_EQ(log_read(dir.fd, &(struct log_query){.entry = collect, .ctx = &found},
+				   &err),
+			  0);
+		EXPECT_EQ(found.text.len, n);
+		EXPECT(memcmp(found.text.data, bytes, n) == 0);
+	}
+}
+
 TEST(text_is_kept_as_text_and_the_line_is_json)
 {
 	struct err err = ERR_INIT;
 	AUTO_FOLDER struct folder dir = folder_new();
 	AUTO_BUF struct buf file = BUF_INIT;
 
-	EXPECT(put(dir.fd, "gr\xc3\xbc\xc3\x9f \"x\"\\\n", 13, 1 << 20, 3));
+	EXPECT(put(dir.fd, "gr\xc3\xbc\xc3\x9f \"x\"\\\n", 12, 1 << 20, 3));
 	EXPECT_EQ(file_read(dir.fd, "log", 4096, &file, &err), 0);
 	EXPECT_EQ(
 		strncmp(file.data,
 			"{\"log\":\"gr\xc3\xbc\xc3\x9f \\\"x\\\"\\\\\\n\",\"stream\":\"stdout\",\"time\":\"20",
 			50),
 		0);
-	EXPECT(strstr(file.data, "bytes") == NULL);
+	EXPECT(strstr(file.data, "base64") == NULL);
 	EXPECT_STR(file.data + file.len - 4, "Z\"}\n");
 }
 
@@ -178,7 +195,8 @@ TEST(tail_and_since_and_until_choose_entries)
 	AUTO_FOUND struct found all = {0};
 	AUTO_FOUND struct found some = {0};
 
-	EXPECT(put(dir.fd, "a\nb\nc\nz\n", 8, 1 << 20, 1));
+	EXPECT(put(dir.fd, "a\nb\nc\n", 6, 1 << 20, 1));
+	EXPECT(put(dir.fd, "z\n", 2, 1 << 20, 1));
 	EXPECT_EQ(log_read(dir.fd,
 			   &(struct log_query){
 				   .entry = collect, .ctx = &all, .has_tail = true, .tail = 2},
