@@ -18,7 +18,7 @@
 #include "base/fd.h"
 #include "base/io.h"
 #include "base/path.h"
-#include "base/proc.h"
+#include "image/layer.h"
 #include "machine/kernel.h"
 #include "machine/kernel_make.h"
 #include "machine/vmlinux.h"
@@ -113,15 +113,22 @@ static int refuse_double(const struct job *job, struct err *err)
 
 static int make_erofs(const struct job *job, struct err *err)
 {
-	AUTO_FREE char *out = path_join(job->tmp, "out/modules.erofs");
-	AUTO_FREE char *from = path_join(job->tmp, "lib/modules");
+	AUTO_FREE char *path = path_join(job->tmp, "lib/modules");
+	AUTO(auto_layer_free) struct layer *layer = NULL;
 
-	if (!out || !from)
+	if (!path)
 		return err_set(err, ENOMEM, "out of memory");
-	const char *const argv[] = {"mkfs.erofs", "-T0", "-U00000000-0000-0000-0000-000000000000",
-				    "--all-root", out,   from,
-				    NULL};
-	return proc_run(argv, NULL, NULL, err);
+	AUTO_CLOSE int from = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (from < 0)
+		return err_sys(err, "open '%s'", path);
+	AUTO_CLOSE int out = openat(job->out, "modules.erofs",
+				    O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	if (out < 0)
+		return err_sys(err, "create 'modules.erofs'");
+	int r = layer_new(out, NULL, &layer, err);
+	if (r == 0)
+		r = layer_read_folder(layer, from, NULL, NULL, err);
+	return r < 0 ? r : layer_finish(layer, NULL, NULL, err);
 }
 
 /* The modules: as EROFS, and the few that reach the root. */
