@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The kernels of a store, each a folder ROOT/kernels/RELEASE:
+ * The kernels of a store, each a folder ROOT/kernels/NAME, NAME being the release unless chosen:
  *
  *	kernel		what the machine starts: an ELF with PVH entry, else the bzImage as it came
  *	modules.erofs	the whole module tree, for /lib/modules inside; absent when there is none
@@ -23,7 +23,7 @@ struct err;
 
 /* One kernel of the store; release with kernel_done(). */
 struct kernel {
-	char *name; /* its release */
+	char *name; /* its release, unless one was chosen */
 	char *path, *initramfs; /* what plan_machine wants; initramfs NULL in lists */
 	char *modules; /* NULL: none */
 	uint64_t size; /* bytes on disk */
@@ -37,7 +37,7 @@ struct kernel_source {
 	bool distribution;
 	const char *path; /* vmlinuz or vmlinux */
 	const char *modules; /* folder like /lib/modules/RELEASE; NULL: that one when it exists */
-	const char *name; /* release, for a file that does not tell it; NULL otherwise */
+	const char *name; /* NULL: its release; needed for a file that does not tell it */
 };
 
 /*

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,7 +57,7 @@ static int private_lists(struct apt *apt, const char *dir, struct err *err)
 	AUTO_FREE char *lists = NULL;
 	if (asprintf(&lists, "%s/apt/lists/partial", dir) < 0)
 		return err_set(err, ENOMEM, "out of memory");
-	int r = path_mkdir_all(-1, lists, 0755, err);
+	int r = path_mkdir_all(AT_FDCWD, lists, 0755, err);
 	if (r == 0)
 		r = apt_option(apt, "Dir::State::Lists", dir, "apt/lists", err);
 	if (r == 0)

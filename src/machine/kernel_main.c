@@ -2,7 +2,8 @@
 /*
  * hull-kernel ROOT KERNEL MODULES NAME: adds a kernel to the store (kernel.h has its form). An
  * empty KERNEL means the distribution's package, an empty MODULES or NAME that it was not given.
- * Prints the kernel's release. A program of its own, because it links what writes layers.
+ * Prints the kernel's name, its release unless NAME was given. A program of its own, because it
+ * links what writes layers.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -41,7 +42,7 @@ static int make_tmp(struct job *job, struct err *err)
 
 	if (!dir)
 		return err_set(err, ENOMEM, "out of memory");
-	int r = path_mkdir_all(-1, parent, 0711, err);
+	int r = path_mkdir_all(AT_FDCWD, parent, 0711, err);
 	if (r < 0)
 		return r;
 	job->tmp_dir = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -90,13 +91,17 @@ static int take_kernel(struct job *job, struct err *err)
 	int r = kernel_unpack(job->out, fd, &job->image, err);
 	if (r < 0)
 		return err_wrap(err, "'%s'", path);
-	if (job->name[0])
-		(void)snprintf(job->image.release, sizeof(job->image.release), "%s", job->name);
-	if (job->image.release[0] == '\0')
+	char *release = job->image.release;
+	if (release[0] == '\0') /* modules look for it under this name */
+		(void)snprintf(release, sizeof(job->image.release), "%s", job->name);
+	if (release[0] == '\0')
 		return err_set(err, EINVAL, "'%s' does not tell its release: name it with --name",
 			       path);
-	if (!kernel_release_ok(job->image.release) || strcmp(job->image.release, "default") == 0)
-		return err_set(err, EINVAL, "'%s' cannot be a kernel's name", job->image.release);
+	if (job->name[0] == '\0')
+		job->name = release;
+	if (!kernel_release_ok(release) || !kernel_release_ok(job->name) ||
+	    strcmp(job->name, "default") == 0)
+		return err_set(err, EINVAL, "'%s' cannot be a kernel's name", job->name);
 	return 0;
 }
 
@@ -104,10 +109,10 @@ static int refuse_double(const struct job *job, struct err *err)
 {
 	AUTO_FREE char *path = NULL;
 
-	if (asprintf(&path, "%s/kernels/%s", job->root, job->image.release) < 0)
+	if (asprintf(&path, "%s/kernels/%s", job->root, job->name) < 0)
 		return err_set(err, ENOMEM, "out of memory");
 	if (faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
-		return err_set(err, EEXIST, "kernel '%s' is there already", job->image.release);
+		return err_set(err, EEXIST, "kernel '%s' is there already", job->name);
 	return 0;
 }
 
@@ -167,7 +172,7 @@ static int publish(const struct job *job, struct err *err)
 	static const char *const files[] = {"kernel", "modules.erofs", "modules.cpio", "info"};
 	AUTO_BUF struct buf info = BUF_INIT;
 	AUTO_FREE char *parent = path_join(job->root, "kernels");
-	AUTO_FREE char *to = parent ? path_join(parent, job->image.release) : NULL;
+	AUTO_FREE char *to = parent ? path_join(parent, job->name) : NULL;
 	AUTO_FREE char *from = path_join(job->tmp, "out");
 
 	if (!to || !from)
@@ -180,7 +185,7 @@ static int publish(const struct job *job, struct err *err)
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]) && r == 0; i++)
 		r = sync_file(job->out, files[i], err);
 	if (r == 0)
-		r = path_mkdir_all(-1, parent, 0755, err);
+		r = path_mkdir_all(AT_FDCWD, parent, 0755, err);
 	if (r < 0)
 		return r;
 	if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) < 0)
@@ -189,7 +194,7 @@ static int publish(const struct job *job, struct err *err)
 	AUTO_FREE char *link = path_join(parent, "default");
 	if (!link)
 		return err_set(err, ENOMEM, "out of memory");
-	if (symlink(job->image.release, link) < 0 && errno != EEXIST) /* the first one only */
+	if (symlink(job->name, link) < 0 && errno != EEXIST) /* the first one only */
 		return err_sys(err, "make '%s'", link);
 	return 0;
 }
@@ -239,6 +244,6 @@ int main(int argc, char **argv)
 		(void)fprintf(stderr, "hull-kernel: %s\n", err.msg);
 		return 1;
 	}
-	(void)printf("%s\n", job.image.release);
+	(void)printf("%s\n", job.name);
 	return 0;
 }

@@ -119,7 +119,7 @@ static int from_tree(int tree, const char *release, struct buf *cpio, struct err
 	AUTO_STRV struct strv order = {0};
 
 	int r = file_read(tree, "modules.dep", INDEX_MAX, &dep, err);
-	if (r == 0)
+	if (r == 0 && faccessat(tree, "modules.builtin", F_OK, 0) == 0)
 		r = file_read(tree, "modules.builtin", INDEX_MAX, &builtin, err);
 	if (r == 0)
 		r = moddep_parse(dep.data, dep.len, builtin.data, builtin.len, &m, err);

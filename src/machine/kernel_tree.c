@@ -138,7 +138,7 @@ int kernel_tree(const char *dir, const char *release, const char *from, bool own
 
 	if (!tree)
 		return err_set(err, ENOMEM, "out of memory");
-	int r = path_mkdir_all(-1, parent, 0755, err);
+	int r = path_mkdir_all(AT_FDCWD, parent, 0755, err);
 	if (r == 0)
 		r = bring(from, own, tree, err);
 	if (r < 0)
