@@ -104,11 +104,17 @@ static uint64_t info_number(const char *info, const char *key)
  */
 static uint64_t kernel_need(uint64_t image, uint64_t initramfs)
 {
-	enum { FIXED = 44 << 20 };
+	enum { FIXED = 24 << 20 };
 
 	uint64_t need = image + 2 * initramfs + FIXED;
 	uint64_t mib = 1 << 20;
 	return (need + mib - 1) / mib * mib;
+}
+
+uint64_t kernel_machine_memory(const struct kernel *k, uint64_t workload)
+{
+	/* the kernel's own record of each page: 64 bytes of 4096 */
+	return k->need + workload + workload / 64;
 }
 
 static int join_to(char **ret, const char *dir, const char *name, struct err *err)

@@ -64,6 +64,10 @@ int kernel_find(const char *root, const char *name, struct kernel *ret, struct e
 /* Frees what k owns; zeroed is fine. */
 void kernel_done(struct kernel *k);
 
+/* The memory of a machine on kernel k whose workload may take `workload` bytes: plan_machine's
+ * `memory`. */
+uint64_t kernel_machine_memory(const struct kernel *k, uint64_t workload);
+
 /* Removes a kernel; running machines keep what they have loaded. */
 int kernel_remove(const char *root, const char *name, struct err *err) HULL_MUST_CHECK;
 
