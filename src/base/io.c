@@ -46,18 +46,8 @@ ssize_t read_upto(int fd, void *bytes, size_t n, const char *what, struct err *e
 	return (ssize_t)got;
 }
 
-int file_read(int dirfd, const char *path, size_t max, struct buf *to, struct err *err)
+static int append_all(int fd, const char *path, size_t max, struct buf *to, struct err *err)
 {
-	AUTO_CLOSE int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (fd < 0)
-		return err_sys(err, "open '%s'", path);
-
-	struct stat st;
-	if (fstat(fd, &st) < 0)
-		return err_sys(err, "stat '%s'", path);
-	if (!S_ISREG(st.st_mode))
-		return err_set(err, EINVAL, "'%s' is not a regular file", path);
-
 	for (size_t total = 0;;) {
 		enum { STEP = 16384 };
 		char *at = buf_reserve(to, STEP);
@@ -74,6 +64,27 @@ int file_read(int dirfd, const char *path, size_t max, struct buf *to, struct er
 		if (r < STEP)
 			return 0;
 	}
+}
+
+int file_read(int dirfd, const char *path, size_t max, struct buf *to, struct err *err)
+{
+	AUTO_CLOSE int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (fd < 0)
+		return err_sys(err, "open '%s'", path);
+
+	struct stat st;
+	if (fstat(fd, &st) < 0)
+		return err_sys(err, "stat '%s'", path);
+	if (!S_ISREG(st.st_mode))
+		return err_set(err, EINVAL, "'%s' is not a regular file", path);
+
+	size_t before = to->len;
+	int r = append_all(fd, path, max, to, err);
+	if (r < 0 && to->data) {
+		to->len = before;
+		to->data[before] = '\0';
+	}
+	return r;
 }
 
 static int write_new(int dirfd, const char *tmp, const void *bytes, size_t n, mode_t mode,

@@ -21,7 +21,7 @@ ssize_t read_upto(int fd, void *bytes, size_t n, const char *what, struct err *e
 /*
  * Appends the regular file `path` below dirfd to *to, at most max bytes (EFBIG beyond). Opens
  * without blocking and refuses everything that is no regular file (procfs and sysfs files count as
- * regular).
+ * regular). On failure *to is as it was.
  */
 int file_read(int dirfd, const char *path, size_t max, struct buf *to, struct err *err)
 	HULL_MUST_CHECK;

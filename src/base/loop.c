@@ -164,9 +164,13 @@ static void sweep(struct loop *loop)
 	loop->dirty = false;
 }
 
+/* Those due by now; one that a handler starts anew waits for the next round, so that descriptors
+ * get their turn. */
 static int fire_timers(struct loop *loop, struct err *err)
 {
-	while (!loop->stopped && loop->timers && loop->timers->due_ms <= clock_ms()) {
+	uint64_t now = clock_ms();
+
+	while (!loop->stopped && loop->timers && loop->timers->due_ms <= now) {
 		struct timer *t = loop->timers;
 		loop->timers = t->next;
 		struct timer fired = *t;

@@ -107,54 +107,101 @@ int path_mkdir_all(int dirfd, const char *path, mode_t mode, struct err *err)
 		if (i < len)
 			part[i] = '/';
 	}
+	struct stat st;
+	if (len > 0 && fstatat(dirfd, path, &st, 0) < 0)
+		return err_sys(err, "make folder '%s'", path);
+	if (len > 0 && !S_ISDIR(st.st_mode))
+		return err_set(err, ENOTDIR, "make folder '%s': something else is there", path);
 	return 0;
 }
 
-static int remove_entries(int fd, const char *name, int depth, struct err *err);
+/*
+ * Removal of a tree. Workloads make trees as deep as they like, and each level costs a descriptor:
+ * what lies deeper than DEPTH_MAX is renamed to the top and met again there.
+ */
+struct removal {
+	int top; /* the tree's own folder: the one that path_remove_all() was given */
+	unsigned spilled; /* folders renamed to the top so far */
+};
 
-static int remove_one(int dirfd, const char *name, int depth, struct err *err)
+enum { DEPTH_MAX = 64 };
+
+/* Takes fd. */
+static int remove_entries(struct removal *rm, int fd, const char *name, int depth, struct err *err);
+
+static int spill(struct removal *rm, int dirfd, const char *name, struct err *err)
+{
+	char to[32];
+
+	do {
+		(void)snprintf(to, sizeof(to), ".deep-%u", rm->spilled++);
+		if (renameat2(dirfd, name, rm->top, to, RENAME_NOREPLACE) == 0)
+			return 0;
+	} while (errno == EEXIST);
+	return err_sys(err, "move folder '%s' up to remove it", name);
+}
+
+static int open_to_remove(int dirfd, const char *name)
+{
+	struct open_how how = {
+		.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW,
+		.resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV | RESOLVE_BENEATH,
+	};
+
+	return (int)syscall(SYS_openat2, dirfd, name, &how, sizeof(how));
+}
+
+static int remove_one(struct removal *rm, int dirfd, const char *name, int depth, struct err *err)
 {
 	if (unlinkat(dirfd, name, 0) == 0 || errno == ENOENT)
 		return 0;
 	if (errno != EISDIR && errno != EPERM && errno != EBUSY)
 		return err_sys(err, "remove '%s'", name);
+	if (unlinkat(dirfd, name, AT_REMOVEDIR) == 0)
+		return 0;
+	if (errno == ENOTEMPTY && depth >= DEPTH_MAX)
+		return spill(rm, dirfd, name, err);
 
-	struct open_how how = {
-		.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW,
-		.resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV | RESOLVE_BENEATH,
-	};
-	int fd = (int)syscall(SYS_openat2, dirfd, name, &how, sizeof(how));
+	int fd = open_to_remove(dirfd, name);
 	if (fd < 0)
 		return errno == ENOENT ? 0 : err_sys(err, "open folder '%s' to remove it", name);
-	int r = remove_entries(fd, name, depth, err);
+	int r = remove_entries(rm, fd, name, depth, err);
 	if (r == 0 && unlinkat(dirfd, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
 		r = err_sys(err, "remove folder '%s'", name);
 	return r;
 }
 
-/* Takes fd. */
-static int remove_entries(int fd, const char *name, int depth, struct err *err)
+static int remove_entries(struct removal *rm, int fd, const char *name, int depth, struct err *err)
 {
-	enum { DEPTH_MAX = 2048 };
-	DIR *dir = depth < DEPTH_MAX ? fdopendir(fd) : NULL;
+	DIR *dir = fdopendir(fd);
 	if (!dir) {
+		int r = err_sys(err, "read folder '%s' to remove it", name);
 		auto_close(&fd);
-		return err_set(err, ELOOP, "folders in '%s' are nested too deep", name);
+		return r;
 	}
+	if (depth == 0)
+		rm->top = fd;
 
+	unsigned spilled;
 	int r = 0;
-	struct dirent *e;
-	while (r == 0 && (e = readdir(dir))) {
-		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
-			r = remove_one(fd, e->d_name, depth + 1, err);
-	}
+	do { /* at the top, until nothing came up from below */
+		struct dirent *e;
+		spilled = rm->spilled;
+		while (r == 0 && (e = readdir(dir))) {
+			if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
+				r = remove_one(rm, fd, e->d_name, depth + 1, err);
+		}
+		rewinddir(dir);
+	} while (r == 0 && depth == 0 && spilled != rm->spilled);
 	(void)closedir(dir);
 	return r;
 }
 
 int path_remove_all(int dirfd, const char *name, struct err *err)
 {
-	return remove_one(dirfd, name, 0, err);
+	struct removal rm = {.top = -1};
+
+	return remove_one(&rm, dirfd, name, 0, err);
 }
 
 char *path_join(const char *a, const char *b)

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <linux/close_range.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -42,10 +43,14 @@ static int read_stat(pid_t pid, char *ret_state, uint64_t *ret_start, struct err
 	char path[64];
 	AUTO_BUF struct buf text = BUF_INIT;
 
+	struct err unread = ERR_INIT; /* most often in other words: it is gone */
+
 	(void)snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	int r = file_read(AT_FDCWD, path, 8192, &text, err);
+	int r = file_read(AT_FDCWD, path, 8192, &text, &unread);
+	if (r == -ENOENT || r == -ESRCH)
+		return err_set(err, ESRCH, "process %d is gone", pid);
 	if (r < 0)
-		return r;
+		return err_set(err, unread.code, "%s", unread.msg);
 	const char *p = text.data ? strrchr(text.data, ')') : NULL;
 	char state = '\0';
 	if (p && p[1] == ' ')
@@ -174,6 +179,8 @@ static void child_setup(const struct spawn *s)
 		if (std[i] < 0 || dup2(std[i], i) < 0)
 			_exit(126);
 	}
+	/* whatever whoever started us left open, and our own without O_CLOEXEC */
+	(void)syscall(SYS_close_range, 3, UINT_MAX, CLOSE_RANGE_CLOEXEC);
 	for (size_t i = 0; i < s->n_keep; i++)
 		(void)fcntl(s->keep[i], F_SETFD, 0);
 	if (s->new_session)
@@ -257,9 +264,12 @@ static void pump_read(int *fd, struct buf *to)
 		auto_close(fd);
 }
 
+/* At most PIPE_BUF bytes, which a pipe that polls writable takes without blocking: the other side
+ * may be waiting for us to read. */
 static void pump_write(struct pump *p)
 {
-	ssize_t n = p->input_left ? write(p->fds[0], p->input, p->input_left) : 0;
+	size_t len = p->input_left < PIPE_BUF ? p->input_left : PIPE_BUF;
+	ssize_t n = len ? write(p->fds[0], p->input, len) : 0;
 
 	if (n > 0) {
 		p->input += n;

@@ -31,7 +31,7 @@ static const char *decimal(const char *p, uint64_t *whole, uint32_t *nano)
 {
 	*whole = 0;
 	*nano = 0;
-	if (!isdigit((unsigned char)*p))
+	if (!isdigit((unsigned char)*p) && *p != '.')
 		return NULL;
 	for (; isdigit((unsigned char)*p); p++) {
 		if (__builtin_mul_overflow(*whole, (uint64_t)10, whole) ||

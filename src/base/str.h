@@ -24,7 +24,7 @@ int parse_int(const char *text, int64_t min, int64_t max, const char *what, int6
 /* Bytes: a number with an optional suffix b k m g t (powers of 1024; also kb, KiB, any case). */
 int parse_size(const char *text, const char *what, uint64_t *ret, struct err *err) HULL_MUST_CHECK;
 
-/* A decimal fraction ("1.5") in billionths, at most 9 digits behind the point. */
+/* A decimal fraction ("1.5", ".5") in billionths, at most 9 digits behind the point. */
 int parse_nano(const char *text, const char *what, uint64_t *ret, struct err *err) HULL_MUST_CHECK;
 
 /* A duration: "90", "1.5s", "2m", "1h30m", "100ms"; a bare number is seconds. In milliseconds. */
