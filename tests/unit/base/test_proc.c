@@ -228,7 +228,6 @@ TEST(waiting_for_a_stranger_is_an_error)
 TEST(a_child_gets_the_descriptors_named_and_no_other)
 {
 	struct err err = ERR_INIT;
-	AUTO_BUF struct buf out = BUF_INIT;
 	int p[2];
 
 	EXPECT_EQ(pipe2(p, O_CLOEXEC), 0);
