@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A seccomp profile after parsing: for each way of calling the kernel (ABI) and each number, what
+ * happens. Filled by name, turned into a program by rules_program().
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+
+struct bytes;
+struct err;
+
+enum compare {
+	CMP_EQ,
+	CMP_NE,
+	CMP_LT,
+	CMP_LE,
+	CMP_GE,
+	CMP_GT,
+	CMP_MASKED_EQ, /* (argument & value) == value_two */
+	CMP_NE_32, /* of the lower half alone, which is all the kernel looks at in an int */
+};
+
+enum { CONDITIONS_MAX = 6 };
+
+/* All conditions hold at once; none: always. */
+struct rule {
+	uint32_t action; /* SECCOMP_RET_* with its data */
+	uint32_t n;
+	struct condition {
+		uint32_t argument; /* 0 to 5 */
+		enum compare compare;
+		uint64_t value, value_two;
+	} conditions[CONDITIONS_MAX];
+};
+
+struct rules;
+
+/* Makes an empty profile whose calls all get default_action; the caller frees. */
+int rules_new(uint32_t default_action, struct rules **ret, struct err *err) HULL_MUST_CHECK;
+
+/* Frees; NULL is fine. */
+void rules_free(struct rules *rules);
+
+/* Adds a rule for the call `name` in every ABI that has it; names that none has are passed over. Of
+ * several that hold the first added wins, those with conditions before those without. */
+int rules_add(struct rules *rules, const char *name, const struct rule *rule, struct err *err)
+	HULL_MUST_CHECK;
+
+/* Writes the program: struct sock_filter[]. Calls beyond the newest known get ENOSYS unless the
+ * default is to allow. */
+int rules_program(const struct rules *rules, struct bytes *ret, struct err *err) HULL_MUST_CHECK;
+
+/* Adds hull's own profile for a workload with these capabilities. */
+int rules_default(struct rules *rules, uint64_t caps, struct err *err) HULL_MUST_CHECK;
+
+/* Makes *ret from a docker profile in file `path`; the caller frees. */
+int rules_read(const char *path, uint64_t caps, struct rules **ret, struct err *err)
+	HULL_MUST_CHECK;
+
+/* The number of a capability by name ("CAP_SYS_ADMIN"), or -1. */
+int rules_capability(const char *name);
+
+/* A call's number in one ABI. */
+struct call {
+	const char *name;
+	uint32_t number;
+};
+
+/* An ABI of this machine, native first. calls is sorted by name. */
+struct abi {
+	uint32_t audit_arch; /* AUDIT_ARCH_* */
+	const struct call *calls;
+	size_t n;
+};
+extern const struct abi rules_abis[];
+extern const size_t rules_n_abis;
+
+DEFINE_AUTO(struct rules, rules_free)

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What becomes of a user's or an image's documents before they are a plan. So far: the system calls
+ * a workload may make, as a program for seccomp(2). hull compiles it itself, in less time than
+ * reading a cached one would take: the calls of a profile form few runs of neighbouring numbers,
+ * and a search tree over those is short to write, and quicker to pass than a list.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "base/attr.h"
+
+struct bytes;
+struct err;
+
+struct seccomp_config {
+	uint64_t caps; /* the workload's capabilities, which open more calls; bit n: capability n */
+	const char *profile; /* a file in docker's JSON format; NULL: hull's own profile */
+};
+
+/*
+ * Fills *ret (empty before; owned by the caller) with a struct sock_filter[]. The built-in profile
+ * answers EPERM to what it does not allow, and ENOSYS to calls that are newer than itself.
+ */
+int seccomp_compile(const struct seccomp_config *config, struct bytes *ret, struct err *err)
+	HULL_MUST_CHECK;
