@@ -39,7 +39,7 @@ const struct option run_option_table[RUN_OPTION_COUNT] = {
 	{"ulimit", 0, OPTION_LIST, "NAME=SOFT[:HARD]", "set a resource limit", AT(ulimits)},
 	{"cap-add", 0, OPTION_LIST, "CAPABILITY", "add a capability (or ALL)", AT(cap_add)},
 	{"cap-drop", 0, OPTION_LIST, "CAPABILITY", "take a capability away (or ALL)", AT(cap_drop)},
-	{"security-opt", 0, OPTION_LIST, "OPTION", "no-new-privileges, seccomp=unconfined",
+	{"security-opt", 0, OPTION_LIST, "OPTION", "no-new-privileges, seccomp=FILE|unconfined",
 	 AT(security_opts)},
 	{"privileged", 0, OPTION_FLAG, NULL, "take all restrictions away", AT(privileged)},
 	{"device", 0, OPTION_LIST, "HOST[:PATH[:rwm]]", "give it a device", AT(devices)},

@@ -11,6 +11,7 @@
 
 #include "base/err.h"
 #include "engine/build.h"
+#include "spec/spec.h"
 
 static const char *const capability_names[] = {
 	"CHOWN",
@@ -201,7 +202,13 @@ static int add_ulimit(struct plan_process *p, const char *text, struct err *err)
 		       text);
 }
 
-static int security_option(const struct build *b, const char *text, bool *ret_unconfined,
+/* What --security-opt says of system calls; the last word counts. */
+struct filtering {
+	bool none;
+	const char *profile; /* borrowed; NULL: hull's own */
+};
+
+static int security_option(const struct build *b, const char *text, struct filtering *filtering,
 			   struct err *err)
 {
 	static const char *const nothing_here[] = {"apparmor=unconfined", "label=disable",
@@ -212,15 +219,19 @@ static int security_option(const struct build *b, const char *text, bool *ret_un
 		b->plan->process.no_new_privs = true;
 		return 0;
 	}
-	if (strcmp(text, "seccomp=unconfined") == 0 || strcmp(text, "seccomp:unconfined") == 0) {
-		*ret_unconfined = true;
+	const char *profile = NULL;
+	if (str_prefix(text, "seccomp=", &profile) || str_prefix(text, "seccomp:", &profile)) {
+		filtering->none = strcmp(profile, "unconfined") == 0;
+		bool own = filtering->none || strcmp(profile, "builtin") == 0;
+		filtering->profile = own ? NULL : profile;
 		return 0;
 	}
 	if (str_in(text, nothing_here))
 		return 0;
-	return err_set(err, EINVAL,
-		       "--security-opt: '%s' is not known (no-new-privileges, seccomp=unconfined)",
-		       text);
+	return err_set(
+		err, EINVAL,
+		"--security-opt: '%s' is not known (no-new-privileges, seccomp=FILE|unconfined)",
+		text);
 }
 
 /* "HOST[:INSIDE[:rwm]]" */
@@ -297,16 +308,24 @@ static int add_sysctl(struct plan *plan, const char *text, struct err *err)
 	return strv_add(&plan->sysctl, text, err);
 }
 
+static int filter_calls(struct plan *plan, const struct filtering *filtering, uint64_t caps,
+			struct err *err)
+{
+	const struct seccomp_config config = {.caps = caps, .profile = filtering->profile};
+
+	return filtering->none ? 0 : seccomp_compile(&config, &plan->process.seccomp, err);
+}
+
 int build_security(const struct build *b, struct err *err)
 {
 	const struct run_options *o = b->options;
 	struct plan *plan = b->plan;
-	bool unconfined = o->privileged;
+	struct filtering filtering = {.none = o->privileged};
 	uint64_t caps = 0;
 
 	int r = capability_set(o, &caps, err);
 	for (size_t i = 0; r == 0 && i < o->security_opts.n; i++)
-		r = security_option(b, o->security_opts.v[i], &unconfined, err);
+		r = security_option(b, o->security_opts.v[i], &filtering, err);
 	for (size_t i = 0; r == 0 && i < o->ulimits.n; i++)
 		r = add_ulimit(&plan->process, o->ulimits.v[i], err);
 	for (size_t i = 0; r == 0 && i < o->sysctl.n; i++)
@@ -315,6 +334,8 @@ int build_security(const struct build *b, struct err *err)
 		r = add_device(b, o->devices.v[i], err);
 	if (r == 0 && !o->privileged)
 		r = mask_paths(plan, err);
+	if (r == 0)
+		r = filter_calls(plan, &filtering, caps, err);
 	process_privileges(&plan->process, caps);
 	plan->privileged = o->privileged;
 	return r;
