@@ -72,7 +72,7 @@ static void take(struct console *c, const char *bytes, size_t n)
 		}
 		if (ch == '\r' || c->len + 1 >= sizeof(c->line)) /* cut */
 			continue;
-		c->line[c->len++] = (unsigned char)ch < ' ' || ch == 0x7f ? '?' : ch;
+		c->line[c->len++] = (char)((unsigned char)ch < ' ' || ch == 0x7f ? '?' : ch);
 	}
 }
 
@@ -100,6 +100,8 @@ static int readable(void *ctx, int fd, uint32_t events, struct err *err)
 {
 	struct console *c = ctx;
 
+	(void)fd;
+	(void)events;
 	ssize_t n = read_some(c);
 	if (n == 0) {
 		timer_cancel(&c->timer);

@@ -54,7 +54,7 @@ static int make(const char *path, uint64_t size, bool throwaway, struct err *err
 	enum { NOBODY_FILLS_GIB = 64 };
 
 	if (size == 0)
-		size = NOBODY_FILLS_GIB * 1024 * MIB;
+		size = NOBODY_FILLS_GIB * MIB * 1024;
 	size = (size + 4095) / 4096 * 4096;
 	if (size < MIB)
 		return err_set(err, EINVAL, "a writable disk of less than 1 MiB cannot work");

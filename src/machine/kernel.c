@@ -33,6 +33,14 @@ void kernel_done(struct kernel *k)
 	*k = (struct kernel){0};
 }
 
+static struct kernel kernel_take(struct kernel *k)
+{
+	struct kernel taken = *k;
+
+	*k = (struct kernel){0};
+	return taken;
+}
+
 void kernel_list_free(struct kernel *v, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
@@ -160,8 +168,7 @@ static int load(int fd, const char *store, const char *name, struct kernel *ret,
 	k.image = info_number(info.data, "image");
 	k.need = kernel_need(k.image, 0);
 	k.size = folder_size(fd);
-	*ret = k;
-	k = (struct kernel){0};
+	*ret = kernel_take(&k);
 	return 0;
 }
 
@@ -296,8 +303,7 @@ int kernel_find(const char *root, const char *name, struct kernel *ret, struct e
 	if (r < 0)
 		return r;
 	k.is_default = is_default;
-	*ret = k;
-	k = (struct kernel){0};
+	*ret = kernel_take(&k);
 	return 0;
 }
 

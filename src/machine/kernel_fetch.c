@@ -118,44 +118,60 @@ static int download(const struct apt *apt, const char *dir, const char *package,
 	return r < 0 ? err_wrap(err, "download %s", package) : 0;
 }
 
+/* The package's name, from the host's lists or, where these are missing, from our own. */
+static int find_package(struct apt *apt, const char *dir, char **ret, struct err *err)
+{
+	*ret = wanted_package(apt);
+	if (*ret)
+		return 0;
+	int r = private_lists(apt, dir, err);
+	if (r < 0)
+		return r;
+	*ret = wanted_package(apt);
+	return *ret ? 0
+		    : err_set(err, ENOENT,
+			      "no package '%s' in the lists of apt; give a kernel by its path",
+			      CLOUD_PACKAGE);
+}
+
+static int unpack(const char *dir, const char *out, struct err *err)
+{
+	AUTO_FREE char *deb = name_in(dir, "linux-image-");
+	if (!deb)
+		return err_set(err, ENOENT, "apt-get left no package");
+	const char *const argv[] = {"dpkg-deb", "-x", deb, out, NULL};
+	int r = proc_run(argv, NULL, NULL, err);
+	(void)unlink(deb);
+	return r;
+}
+
+/* The one name in the folder dir/sub that begins with prefix; NULL when there is none. */
+static char *look(const char *dir, const char *sub, const char *prefix)
+{
+	AUTO_FREE char *path = path_join(dir, sub);
+
+	return path ? name_in(path, prefix) : NULL;
+}
+
 int kernel_fetch(const char *dir, char **path, char **modules, struct err *err)
 {
-	AUTO(auto_free) struct apt *apt = calloc(1, sizeof(*apt));
-	if (!apt)
-		return err_set(err, ENOMEM, "out of memory");
-	AUTO_FREE char *package = wanted_package(apt);
-	if (!package) {
-		int r = private_lists(apt, dir, err);
-		if (r < 0)
-			return r;
-		package = wanted_package(apt);
-	}
-	if (!package)
-		return err_set(err, ENOENT,
-			       "no package '%s' in the lists of apt; give a kernel by its path",
-			       CLOUD_PACKAGE);
-	int r = download(apt, dir, package, err);
-	if (r < 0)
-		return r;
-
-	AUTO_FREE char *deb = name_in(dir, "linux-image-");
+	AUTO_FREE char *package = NULL;
+	AUTO_FREE struct apt *apt = calloc(1, sizeof(*apt));
 	AUTO_FREE char *out = path_join(dir, "unpacked");
-	if (!deb || !out)
-		return err_set(err, ENOENT, "apt-get left no package '%s'", package);
-	const char *const unpack[] = {"dpkg-deb", "-x", deb, out, NULL};
-	r = proc_run(unpack, NULL, NULL, err);
+
+	if (!apt || !out)
+		return err_set(err, ENOMEM, "out of memory");
+	int r = find_package(apt, dir, &package, err);
+	if (r == 0)
+		r = download(apt, dir, package, err);
+	if (r == 0)
+		r = unpack(dir, out, err);
 	if (r < 0)
 		return r;
-	(void)unlink(deb);
-	AUTO_FREE char *boot = path_join(out, "boot");
-	AUTO_FREE char *old = path_join(out, "lib/modules");
-	AUTO_FREE char *merged = path_join(out, "usr/lib/modules");
-	if (!boot || !old || !merged)
-		return err_set(err, ENOMEM, "out of memory");
-	*path = name_in(boot, "vmlinuz-");
-	*modules = name_in(old, "");
+	*path = look(out, "boot", "vmlinuz-");
+	*modules = look(out, "lib/modules", "");
 	if (!*modules)
-		*modules = name_in(merged, "");
+		*modules = look(out, "usr/lib/modules", "");
 	if (!*path || !*modules)
 		return err_set(err, ENOENT, "package '%s' holds no kernel with modules", package);
 	return 0;

@@ -18,7 +18,7 @@
 #include "machine/kernel_make.h"
 #include "machine/vmlinux.h"
 
-static int map_file(int fd, const uint8_t **bytes, size_t *n, struct err *err)
+static int map_file(int fd, uint8_t **bytes, size_t *n, struct err *err)
 {
 	struct stat st;
 
@@ -34,9 +34,9 @@ static int map_file(int fd, const uint8_t **bytes, size_t *n, struct err *err)
 	return 0;
 }
 
-static void unmap(const uint8_t *bytes, size_t n)
+static void unmap(uint8_t *bytes, size_t n)
 {
-	(void)munmap((void *)(uintptr_t)bytes, n);
+	(void)munmap(bytes, n);
 }
 
 static int write_file(int dirfd, const char *name, const uint8_t *bytes, size_t n, struct err *err)
@@ -80,7 +80,7 @@ static int unpack(int dirfd, const uint8_t *bytes, struct kernel_image *image, s
 		[PAYLOAD_LZ4] = {{"lz4", "-dcq", NULL}, 4},
 	};
 	struct kernel_image elf;
-	const uint8_t *p = NULL;
+	uint8_t *p = NULL;
 	size_t n = 0;
 
 	if (image->payload == PAYLOAD_UNKNOWN)
@@ -113,7 +113,7 @@ static int unpack(int dirfd, const uint8_t *bytes, struct kernel_image *image, s
 
 int kernel_unpack(int dirfd, int fd, struct kernel_image *image, struct err *err)
 {
-	const uint8_t *p = NULL;
+	uint8_t *p = NULL;
 	size_t n = 0;
 
 	int r = map_file(fd, &p, &n, err);

@@ -56,6 +56,9 @@ static int readable(void *ctx, int fd, uint32_t events, struct err *err)
 {
 	struct lines *l = ctx;
 
+	(void)fd;
+	(void)events;
+	(void)err;
 	if (read_some(l) == 0)
 		watch_remove(&l->watch);
 	return 0;

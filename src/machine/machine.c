@@ -152,6 +152,9 @@ static int monitor_gone(void *ctx, int fd, uint32_t events, struct err *err)
 {
 	struct isolation *m = ctx;
 
+	(void)fd;
+	(void)events;
+	(void)err;
 	struct err ignored = ERR_INIT; /* our child: it can be waited for */
 	int status = pid_reap(m->monitor.pid, &ignored);
 	machine_ended(m, status < 0 ? 0 : status);
@@ -162,6 +165,7 @@ static int lost_long_enough(void *ctx, struct err *err)
 {
 	struct isolation *m = ctx;
 
+	(void)err;
 	m->lost = NULL;
 	monitor_kill(m); /* its end is noticed by monitor_gone() */
 	return 0;
@@ -187,6 +191,7 @@ static int boot_too_long(void *ctx, struct err *err)
 	struct isolation *m = ctx;
 	const char *last = console_last(m->console);
 
+	(void)err;
 	m->boot = NULL;
 	if (!m->failed.code)
 		(void)err_set(&m->failed, ETIMEDOUT, "the machine does not come up%s%s",
@@ -236,6 +241,7 @@ static void setup_done(void *ctx, const struct err *failure, const void *answer)
 {
 	struct isolation *m = ctx;
 
+	(void)answer;
 	timer_cancel(&m->boot);
 	if (failure) {
 		if (!m->failed.code)
@@ -348,8 +354,7 @@ static int prepare(const struct isolation_config *c, struct making *k, struct er
 	return r;
 }
 
-static int launch(struct isolation *m, const struct isolation_config *c, struct making *k,
-		  struct err *err)
+static int launch(struct isolation *m, struct making *k, struct err *err)
 {
 	int r = 0;
 
@@ -433,7 +438,7 @@ static int machine_create(const struct isolation_config *c, struct isolation **r
 				.start_io = {-1, -1, -1}};
 	int r = prepare(c, &k, err);
 	if (r == 0)
-		r = launch(m, c, &k, err);
+		r = launch(m, &k, err);
 	if (r == 0)
 		r = listen_to(m, err);
 	if (r < 0)
@@ -448,11 +453,11 @@ static void power_off(struct isolation *m)
 {
 	if (m->over)
 		return;
-	/* nobody wants what is still to be written: no need to wait for it */
-	if (!m->plan->root.is_volatile && m->set_up && !m->failed.code &&
-	    !pidfd_wait(m->monitor.pidfd, POWEROFF_MS))
-		(void)m; /* killed below, like all that did not end by itself */
-	pidfd_kill(m->monitor.pidfd);
+	/* with a volatile root and no volumes nobody wants what is still to be written */
+	bool wanted = !m->plan->root.is_volatile || m->share.pid > 0;
+	bool orderly = wanted && m->set_up && !m->failed.code;
+	if (!orderly || !pidfd_wait(m->monitor.pidfd, POWEROFF_MS))
+		pidfd_kill(m->monitor.pidfd);
 	struct err ignored = ERR_INIT;
 	if (pid_reap(m->monitor.pid, &ignored) < 0)
 		return;

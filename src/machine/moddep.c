@@ -46,7 +46,7 @@ static bool module_name(const char *path, char name[NAME_MAX_LEN])
 	if (n == 0 || n >= NAME_MAX_LEN)
 		return false;
 	for (size_t i = 0; i < n; i++)
-		name[i] = base[i] == '-' ? '_' : base[i];
+		name[i] = (char)(base[i] == '-' ? '_' : base[i]);
 	name[n] = '\0';
 	return true;
 }

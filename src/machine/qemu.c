@@ -106,18 +106,40 @@ static void own(struct line *l, int fd)
 		l->own[l->n_own++] = fd;
 }
 
-static void disk(struct line *l, const char *serial, bool readonly, const char *more)
+static void disk(struct line *l, const char *serial, bool readonly)
 {
 	arg(l, "-device");
-	arg(l, "virtio-blk-pci,drive=%s,serial=%s%s%s", serial, serial,
-	    readonly ? "" : ",discard=on,write-zeroes=on", more);
+	arg(l, "virtio-blk-pci,drive=%s,serial=%s%s", serial, serial,
+	    readonly ? "" : ",discard=on,write-zeroes=on");
 }
 
-/* All layers as one disk. The descriptor is a file in memory. */
-static int layers(struct line *l, const struct monitor_spec *spec, struct err *err)
+/* A read-only descriptor of a file in memory that holds the text; owned by the line. */
+static int text_file(struct line *l, const struct buf *text, struct err *err)
+{
+	char path[64];
+
+	int r = buf_check(text, err);
+	if (r < 0)
+		return r;
+	AUTO_CLOSE int fd = memfd_create("layers", MFD_CLOEXEC);
+	if (fd < 0)
+		return err_sys(err, "make the descriptor of the layers' disk");
+	r = write_all(fd, text->data, text->len, "layers", err);
+	if (r < 0)
+		return r;
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	int readonly = open(path, O_RDONLY | O_CLOEXEC); /* fd sets match the way of opening */
+	if (readonly < 0)
+		return err_sys(err, "open the descriptor of the layers' disk");
+	own(l, readonly);
+	return readonly;
+}
+
+/* Hands every layer over and describes the disk that shows them back to back. */
+static int describe_layers(struct line *l, const struct monitor_spec *spec, struct buf *text,
+			   struct err *err)
 {
 	size_t n = spec->layers->n;
-	AUTO_BUF struct buf text = BUF_INIT;
 	AUTO_FREE uint64_t *sectors = calloc(n, sizeof(*sectors));
 	AUTO_FREE char(*names)[32] = calloc(n, sizeof(*names));
 	AUTO_FREE const char **list = calloc(n, sizeof(*list));
@@ -133,30 +155,25 @@ static int layers(struct line *l, const struct monitor_spec *spec, struct err *e
 		list[i] = names[i];
 		sectors[i] = spec->layer_sizes[i] / 512;
 	}
-	vmdk_describe(&text, list, sectors, n);
-	int r = buf_check(&text, err);
-	if (r < 0)
-		return r;
-	int fd = memfd_create("layers", MFD_CLOEXEC);
+	vmdk_describe(text, list, sectors, n);
+	return 0;
+}
+
+static int layers(struct line *l, const struct monitor_spec *spec, struct err *err)
+{
+	AUTO_BUF struct buf text = BUF_INIT;
+
+	int r = describe_layers(l, spec, &text, err);
+	int fd = r < 0 ? r : text_file(l, &text, err);
 	if (fd < 0)
-		return err_sys(err, "make the descriptor of the layers' disk");
-	own(l, fd);
-	r = write_all(fd, text.data, text.len, "layers", err);
-	if (r < 0)
-		return r;
-	char path[64];
-	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	int readonly = open(path, O_RDONLY | O_CLOEXEC); /* fd sets match the way of opening */
-	if (readonly < 0)
-		return err_sys(err, "open the descriptor of the layers' disk");
-	own(l, readonly);
-	unsigned set = hand_over(l, readonly);
+		return fd;
+	unsigned set = hand_over(l, fd);
 	arg(l, "-blockdev");
 	arg(l,
 	    "driver=vmdk,node-name=" MACHINE_DISK_LAYERS
 	    ",read-only=on,file.driver=file,file.filename=/dev/fdset/%u,file.read-only=on",
 	    set);
-	disk(l, MACHINE_DISK_LAYERS, true, "");
+	disk(l, MACHINE_DISK_LAYERS, true);
 	return l->failed;
 }
 
@@ -169,7 +186,7 @@ static void raw_disk(struct line *l, const char *serial, int fd, bool readonly, 
 	    "driver=raw,node-name=%s,read-only=%s,cache.no-flush=%s,discard=unmap,"
 	    "file.driver=file,file.filename=/dev/fdset/%u,file.locking=off",
 	    serial, readonly ? "on" : "off", volatile_ ? "on" : "off", set);
-	disk(l, serial, readonly, "");
+	disk(l, serial, readonly);
 }
 
 static void disks(struct line *l, const struct monitor_spec *spec, struct err *err)

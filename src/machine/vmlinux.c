@@ -67,14 +67,14 @@ static void take_release(const uint8_t *p, size_t n, struct kernel_image *ret)
 static enum kernel_payload payload_kind(const uint8_t *p, size_t n)
 {
 	static const struct {
-		uint8_t magic[4];
 		size_t len;
 		enum kernel_payload kind;
+		uint8_t magic[4];
 	} kinds[] = {
-		{{0x1f, 0x8b}, 2, PAYLOAD_GZIP},
-		{{0xfd, '7', 'z', 'X'}, 4, PAYLOAD_XZ},
-		{{0x28, 0xb5, 0x2f, 0xfd}, 4, PAYLOAD_ZSTD},
-		{{0x02, 0x21, 0x4c, 0x18}, 4, PAYLOAD_LZ4},
+		{2, PAYLOAD_GZIP, {0x1f, 0x8b}},
+		{4, PAYLOAD_XZ, {0xfd, '7', 'z', 'X'}},
+		{4, PAYLOAD_ZSTD, {0x28, 0xb5, 0x2f, 0xfd}},
+		{4, PAYLOAD_LZ4, {0x02, 0x21, 0x4c, 0x18}},
 	};
 
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
@@ -93,7 +93,7 @@ static int check_bzimage(const uint8_t *p, size_t n, struct kernel_image *ret, s
 	if (!(le16(p + XLOADFLAGS) & XLF_64))
 		return err_set(err, EINVAL, "the kernel is built for 32-bit x86, not x86-64");
 
-	size_t setup = ((p[SETUP_SECTS] ? p[SETUP_SECTS] : 4U) + 1U) * 512;
+	size_t setup = ((size_t)(p[SETUP_SECTS] ? p[SETUP_SECTS] : 4) + 1) * 512;
 	size_t body = (size_t)le32(p + SYSSIZE) * 16;
 	if (setup + body > n || body == 0)
 		return err_set(err, EINVAL, "the kernel is cut short: %zu of %zu bytes", n,
