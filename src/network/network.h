@@ -34,6 +34,7 @@ enum {
 struct network {
 	const char *bridge; /* "hull0"; at most 15 of [a-z0-9-] */
 	struct subnet subnet;
+	bool keep; /* it stays when its last workload is detached; else it goes with that one */
 };
 
 /* What network_ensure() did to the host, and what the user should know. */
@@ -53,8 +54,9 @@ int network_choose_subnet(uint32_t seed, struct subnet *ret, struct err *err) HU
 
 /*
  * Makes what is missing of the network: bridge with the gateway's address, table, forwarding, and
- * a way through another program's firewall. Quick when all is there. EADDRINUSE when the subnet is
- * another interface's by now.
+ * a way through another program's firewall. Quick when all is there (attaching does it too; this is
+ * to hear the report). A bridge left with another subnet is replaced. EADDRINUSE when the subnet is
+ * another interface's by now, or workloads are on such a bridge.
  */
 int network_ensure(const struct network *net, struct network_report *ret, struct err *err)
 	HULL_MUST_CHECK;
@@ -64,8 +66,8 @@ void network_link_name(const char *id, char name[NET_LINK_NAME]);
 
 /*
  * Gives the namespace netns_fd (borrowed) its eth0 on the network, with `address`, the default
- * route and lo up. The network must have been ensured. What an earlier life of the workload left is
- * replaced. On failure nothing is left.
+ * route and lo up. What an earlier life of the workload left is replaced. On failure nothing is
+ * left.
  */
 int network_attach_container(const struct network *net, const char *id, int netns_fd,
 			     uint32_t address, struct err *err) HULL_MUST_CHECK;
@@ -90,7 +92,8 @@ int network_publish(const struct network *net, const char *id, const struct keep
 /*
  * Removes all that the workload has on the network; nothing there is fine. The ports go first and
  * at once. The link takes some milliseconds (the kernel waits for its readers), so tell the user of
- * the exit before; a container's link also dies with its namespace.
+ * the exit before; a container's link also dies with its namespace. With the last workload goes
+ * what stands in other programs' firewalls, and the network unless it is to be kept.
  */
 int network_detach(const struct network *net, const char *id, struct err *err) HULL_MUST_CHECK;
 

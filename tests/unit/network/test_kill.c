@@ -48,6 +48,26 @@ static int ensure(int netns)
 	return network_ensure(&net, &report, &err) < 0;
 }
 
+static int number(const char *name, int otherwise)
+{
+	const char *text = getenv(name);
+	int64_t n = otherwise;
+	struct err err = ERR_INIT; /* no number: as if it were not set */
+
+	return text && parse_int(text, 1, INT32_MAX, name, &n, &err) < 0 ? otherwise : (int)n;
+}
+
+/* The distance between the stops at which is killed, and the first one, as it is told. */
+static int stride(int *first)
+{
+	int step = number("HULL_SWEEP", 11);
+	int seed = number("SEED", (int)(getpid() & 0xffff));
+
+	*first = 1 + seed % step;
+	printf("# HULL_SWEEP=%d SEED=%d\n", step, seed);
+	return step;
+}
+
 /* Runs step in a child and kills it when it is about to make its nth system call (or has just made
  * it: every other stop). 1 when it came so far, 0 when it ended well before, -1 when it failed. */
 static int killed_at(step_fn *step, int netns, int nth_stop)
@@ -75,63 +95,71 @@ static int killed_at(step_fn *step, int netns, int nth_stop)
 	return 1;
 }
 
-/* Counts interfaces beside lo, the bridge and what is named. */
+/* Counts what is neither lo nor the bridge. */
 static int count_strays(const struct link *link, void *ctx, struct err *err)
 {
 	(void)err;
-	if (strcmp(link->name, "lo") != 0 && strcmp(link->name, "hull0") != 0)
-		++*(int *)ctx;
+	*(int *)ctx += strcmp(link->name, "lo") != 0 && strcmp(link->name, "hull0") != 0;
 	return 0;
 }
 
-/* What is there of workloads: links and elements together. */
-static int remains(void)
+/* How many interfaces and tables there are: of workloads, or with `all` of the network too. */
+static int remains(bool all)
 {
 	AUTO(auto_netlink_close) struct netlink *nl = NULL;
 	AUTO_BUF struct buf text = BUF_INIT;
 	struct err err = ERR_INIT;
-	static const char *const argv[] = {"nft", "list", "table", "inet", "hull_hull0", NULL};
+	struct link link;
+	static const char *const argv[] = {"nft", "list", "ruleset", NULL};
 	int n = 0;
 
 	if (netlink_open(NETLINK_ROUTE, &nl, &err) < 0 ||
 	    link_list(nl, 0, count_strays, &n, &err) < 0 || proc_run(argv, NULL, &text, &err) < 0)
 		return -1;
-	return n + (strstr(text.data, " comment \"") != NULL);
+	n += text.len && strstr(text.data, " comment \"");
+	if (all)
+		n += link_get(nl, "hull0", &link, &err) == 0 || text.len;
+	return n;
+}
+
+/* Finds and removes what a killed process left; whether all of it was found and is gone. */
+static bool repair(void)
+{
+	AUTO_STRV struct strv ids = {0};
+	struct err err = ERR_INIT;
+	struct network net = net0();
+
+	int left = remains(false);
+	if (left < 0 || network_list(&net, &ids, &err) < 0 || (left > 0) != (ids.n == 1))
+		return false;
+	if (ids.n && network_detach(&net, ids.v[0], &err) < 0)
+		return false;
+	return network_remove(&net, &err) == 0 && remains(true) == 0;
 }
 
 /* Kills at every stop from the first on; how many there were, or -1 and *where for one after which
  * something could not be found or removed. */
 static int sweep(step_fn *step, int *where)
 {
-	struct network net = net0();
+	int stop;
+	int step_by = stride(&stop);
 
-	for (int stop = 1;; stop++) {
-		struct err err = ERR_INIT;
-		AUTO_STRV struct strv ids = {0};
+	for (;; stop += step_by) {
 		AUTO_CLOSE int netns = lab_netns();
 		*where = stop;
 		int r = killed_at(step, netns, stop);
 		if (r <= 0)
-			return r < 0 || remains() != 0 ? -1 : stop;
-		int left = remains();
-		if (network_list(&net, &ids, &err) < 0 || left < 0 || (left > 0) != (ids.n == 1))
-			return -1;
-		if (ids.n && network_detach(&net, ids.v[0], &err) < 0)
-			return -1;
-		if (remains() != 0)
+			return r < 0 || remains(true) != 0 ? -1 : stop;
+		if (!repair())
 			return -1;
 	}
 }
 
 static void sweep_of(step_fn *step)
 {
-	struct err err = ERR_INIT;
-	struct network net = net0();
-	struct network_report report;
 	int where = 0;
 
 	EXPECT(lab_enter());
-	EXPECT_EQ(network_ensure(&net, &report, &err), 0);
 	int stops = sweep(step, &where);
 	if (stops < 0)
 		FAIL("killed at stop %d", where);
@@ -150,7 +178,10 @@ TEST(a_killed_keeper_of_a_machine_leaves_nothing_that_is_not_found)
 
 TEST(a_network_half_made_by_a_killed_command_is_whole_after_the_next)
 {
-	for (int stop = 1; stop < 1000; stop += 3) {
+	int stop;
+	int step_by = stride(&stop);
+
+	for (; stop < 1000; stop += step_by) {
 		AUTO_WORLD struct world w = {-1, -1, net0()};
 		struct lab_peer peer = {.address = OUTSIDE, .port = 80};
 		struct err err = ERR_INIT;

@@ -223,6 +223,7 @@ TEST(the_ports_of_a_workload_are_there_once_and_go_together)
 
 	EXPECT(lab_enter());
 	EXPECT_EQ(network_ensure(&net, &report, &err), 0);
+	net.keep = true;
 	for (uint32_t i = 0; i < MANY; i++)
 		ports[i] = (struct keeper_port){.host_port = 1000 + i, .port = 2000 + i};
 	EXPECT_EQ(network_publish(&net, id_a, ports, MANY, nth(0), &err), 0);
@@ -303,17 +304,13 @@ TEST(a_failed_attach_leaves_nothing)
 {
 	struct err err = ERR_INIT;
 	struct network net = net0();
-	struct network_report report;
 	AUTO_STRV struct strv ids = {0};
 
 	EXPECT(lab_enter());
 	AUTO_CLOSE int ns = lab_netns();
 	AUTO_CLOSE int not_ns = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	EXPECT_EQ(network_attach_container(&net, id_a, ns, nth(0), &err), -ENOENT);
-	EXPECT_STR(err.msg, "attach to network: bridge 'hull0' is gone");
-	err = ERR_INIT;
-	EXPECT_EQ(network_ensure(&net, &report, &err), 0);
 	EXPECT(network_attach_container(&net, id_a, not_ns, nth(0), &err) < 0);
+	EXPECT(!has_link("hull0"));
 	err = ERR_INIT;
 	EXPECT_EQ(network_attach_container(&net, id_a, ns, nth(0), &err), 0);
 	EXPECT(network_attach_container(&net, id_b, ns, nth(1), &err) < 0); /* has an eth0 */
@@ -321,6 +318,106 @@ TEST(a_failed_attach_leaves_nothing)
 	EXPECT_EQ(network_list(&net, &ids, &err), 0);
 	EXPECT_EQ(ids.n, 1);
 	EXPECT_STR(ids.v[0], "aaaaaaaaaaaa");
+}
+
+TEST(the_network_goes_with_its_last_workload_unless_it_is_kept)
+{
+	struct err err = ERR_INIT;
+	struct network net = net0();
+	struct keeper_port port = {.host_port = 8080, .port = 80};
+
+	EXPECT(lab_enter());
+	AUTO_CLOSE int a = lab_netns();
+	EXPECT_EQ(network_attach_container(&net, id_a, a, nth(0), &err), 0);
+	EXPECT_EQ(network_publish(&net, id_a, &port, 1, nth(0), &err), 0);
+	EXPECT_EQ(network_attach_machine(&net, id_b, &err), 0);
+	EXPECT_EQ(network_detach(&net, id_b, &err), 0);
+	EXPECT_EQ(elements("hull0"), 1);
+	EXPECT_EQ(network_detach(&net, id_a, &err), 0);
+	EXPECT(!has_link("hull0"));
+	EXPECT_EQ(elements("hull0"), -1);
+
+	net.keep = true;
+	EXPECT_EQ(network_attach_container(&net, id_a, a, nth(0), &err), 0);
+	EXPECT_EQ(network_detach(&net, id_a, &err), 0);
+	EXPECT(has_link("hull0"));
+	EXPECT_EQ(elements("hull0"), 0);
+}
+
+TEST(a_network_is_made_again_with_another_subnet_when_nobody_is_on_it)
+{
+	struct err err = ERR_INIT;
+	struct network old = net0();
+	struct network new = {.bridge = "hull0", .subnet = {.base = 0x0ad70000, .prefix = 16}};
+	struct network_report report;
+	struct lab_peer peer = {.address = OUTSIDE, .port = 80};
+
+	EXPECT(lab_enter());
+	AUTO_CLOSE int out = outside("up0");
+	AUTO_CLOSE int a = lab_netns();
+	EXPECT_EQ(network_attach_machine(&old, id_b, &err), 0);
+	EXPECT_EQ(network_ensure(&new, &report, &err), -EADDRINUSE);
+	EXPECT_STR(err.msg, "network: bridge 'hull0' is in use with another subnet");
+	err = ERR_INIT;
+	old.keep = true;
+	EXPECT_EQ(network_detach(&old, id_b, &err), 0);
+	EXPECT_EQ(network_ensure(&new, &report, &err), 0);
+	EXPECT(report.created);
+	EXPECT_EQ(network_attach_container(&new, id_a, a, subnet_nth(&new.subnet, 0), &err), 0);
+	pid_t server = lab_server(out, &peer);
+	int answer = lab_in(a, lab_ask, &peer);
+	lab_stop(server);
+	EXPECT_EQ(answer, 0); /* so the table too is of the new one */
+}
+
+/* Whether the gateway answers: by refusing, since nobody listens there. */
+static int ask_gateway(const void *arg)
+{
+	const struct lab_peer *to = arg;
+
+	return lab_ask(to) == 1 && errno == ECONNREFUSED ? 0 : 1;
+}
+
+/* Attaches and detaches one workload again and again; 0 when its network worked each time. */
+static int come_and_go(const void *arg)
+{
+	const struct network net = net0();
+	struct lab_peer gateway = {.address = subnet_gateway(&net.subnet), .port = 9};
+	const char *id = arg;
+
+	for (int i = 0; i < 12; i++) {
+		struct err err = ERR_INIT;
+		AUTO_CLOSE int ns = lab_netns();
+		if (network_attach_container(&net, id, ns, nth(id == id_a ? 0 : 1), &err) < 0) {
+			printf("# %s\n", err.msg);
+			(void)fflush(stdout);
+			return 1;
+		}
+		if (lab_in(ns, ask_gateway, &gateway) != 0)
+			return 2;
+		if (network_detach(&net, id, &err) < 0)
+			return 3;
+	}
+	return 0;
+}
+
+static int come_and_go_in_the_background(const void *arg)
+{
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(come_and_go(id_b));
+	int own = come_and_go(arg);
+	int status = 0;
+	(void)waitpid(pid, &status, 0);
+	return own != 0 ? own : WIFEXITED(status) ? 10 * WEXITSTATUS(status) : 100;
+}
+
+TEST(workloads_come_while_the_network_goes_with_others)
+{
+	EXPECT(lab_enter());
+	EXPECT_EQ(lab_in(-1, come_and_go_in_the_background, id_a), 0);
+	EXPECT(!has_link("hull0"));
 }
 
 TEST(half_a_bridge_is_finished_by_the_next)
