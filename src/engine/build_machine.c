@@ -47,8 +47,8 @@ int build_machine(const struct build *b, char notice[NOTICE_MAX], struct err *er
 	if (m->accel == ACCEL_TCG)
 		(void)snprintf(notice, NOTICE_MAX,
 			       "no usable KVM (%s): the machine is emulated, which is slow", why);
-	m->memory = (b->plan->limits.memory ? b->plan->limits.memory : MEMORY_DEFAULT) +
-		    kernel.need;
+	m->memory = kernel_machine_memory(&kernel, b->plan->limits.memory ? b->plan->limits.memory
+									  : MEMORY_DEFAULT);
 	m->cpus = count_cpus(b->options, m->accel);
 	return 0;
 }

@@ -18,7 +18,8 @@ struct strv;
 
 /* What a machine is made of; all borrowed for the call. */
 struct monitor_spec {
-	const struct plan *plan; /* kernel, memory, cpus, accel; layers, disk */
+	const struct plan *plan; /* kernel, memory, cpus, accel, net */
+	const char *initramfs;
 	const struct strv *layers; /* EROFS files, lowest first */
 	const uint64_t *layer_sizes; /* bytes, whole sectors */
 	int scratch; /* the writable disk, opened for both; -1: none */

@@ -225,18 +225,16 @@ static int make_initramfs(int dir, const char *agent, const char *name, struct e
 	return r;
 }
 
-/* Makes sure that the initramfs of today's agent is there; its size counts into the kernel's need.
- */
-static int refresh(int dir, const char *store, struct kernel *k, struct err *err)
+int kernel_initramfs(const char *folder, char **ret, uint64_t *ret_size, struct err *err)
 {
 	char file[32 + KEY_TEXT];
 	char key[KEY_TEXT];
 	AUTO_FREE char *agent = NULL;
-	AUTO_FREE char *folder = path_join(store, k->name);
 	struct stat st;
 
-	if (!folder)
-		return err_set(err, ENOMEM, "out of memory");
+	AUTO_CLOSE int dir = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
+		return err_sys(err, "kernel '%s'", folder);
 	int r = program_path("hull-agent", &agent, err);
 	if (r < 0)
 		return r;
@@ -247,12 +245,26 @@ static int refresh(int dir, const char *store, struct kernel *k, struct err *err
 	if (fstatat(dir, file, &st, AT_SYMLINK_NOFOLLOW) < 0) {
 		r = make_initramfs(dir, agent, file, err);
 		if (r < 0)
-			return err_wrap(err, "make the initramfs of kernel '%s'", k->name);
+			return err_wrap(err, "make the initramfs of kernel '%s'", folder);
 		if (fstatat(dir, file, &st, AT_SYMLINK_NOFOLLOW) < 0)
 			return err_sys(err, "stat '%s'", file);
 	}
-	k->need = kernel_need(k->image, (uint64_t)st.st_size);
-	return join_to(&k->initramfs, folder, file, err);
+	*ret_size = (uint64_t)st.st_size;
+	return join_to(ret, folder, file, err);
+}
+
+/* Its initramfs, and with that what the kernel needs. */
+static int refresh(const char *store, struct kernel *k, struct err *err)
+{
+	uint64_t size = 0;
+	AUTO_FREE char *folder = path_join(store, k->name);
+
+	if (!folder)
+		return err_set(err, ENOMEM, "out of memory");
+	int r = kernel_initramfs(folder, &k->initramfs, &size, err);
+	if (r == 0)
+		k->need = kernel_need(k->image, size);
+	return r;
 }
 
 static int open_kernel(int dir, const char *name, struct err *err)
@@ -299,7 +311,7 @@ int kernel_find(const char *root, const char *name, struct kernel *ret, struct e
 		return fd;
 	r = load(fd, store, name ? name : chosen, &k, err);
 	if (r == 0)
-		r = refresh(fd, store, &k, err);
+		r = refresh(store, &k, err);
 	if (r < 0)
 		return r;
 	k.is_default = is_default;

@@ -61,6 +61,14 @@ void kernel_list_free(struct kernel *v, size_t n);
 int kernel_find(const char *root, const char *name, struct kernel *ret, struct err *err)
 	HULL_MUST_CHECK;
 
+/*
+ * The initramfs (*ret, the caller frees) and its size for the kernel in `folder`, with the
+ * hull-agent of today; made when it is not there. For starting a workload that was created with an
+ * older one.
+ */
+int kernel_initramfs(const char *folder, char **ret, uint64_t *ret_size, struct err *err)
+	HULL_MUST_CHECK;
+
 /* Frees what k owns; zeroed is fine. */
 void kernel_done(struct kernel *k);
 

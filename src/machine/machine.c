@@ -267,7 +267,7 @@ struct making {
 	struct strv shares;
 	uint64_t *layer_sizes;
 	int scratch, modules, tap;
-	char *box, *share_dir;
+	char *box, *share_dir, *initramfs;
 	struct hostgroup group;
 };
 
@@ -281,6 +281,7 @@ static void making_done(struct making *k)
 	auto_close(&k->tap);
 	free(k->box);
 	free(k->share_dir);
+	free(k->initramfs);
 	hostgroup_done(&k->group);
 }
 
@@ -294,9 +295,20 @@ static int check_plan(const struct plan *plan, struct err *err)
 		return err_set(err, EINVAL, "the machine's plan is not complete");
 	if (access(m->kernel, R_OK) < 0)
 		return err_sys(err, "kernel '%s'", m->kernel);
-	if (access(m->initramfs, R_OK) < 0)
-		return err_sys(err, "initramfs '%s'", m->initramfs);
 	return 0;
+}
+
+/* The plan's may be of an agent that is no longer there: then of today's, in the same folder. */
+static int choose_initramfs(const struct plan_machine *m, char **ret, struct err *err)
+{
+	uint64_t size = 0;
+	AUTO_FREE char *folder = strdup(m->initramfs);
+	char *slash = folder ? strrchr(folder, '/') : NULL;
+
+	if (!slash)
+		return err_set(err, EINVAL, "'%s' is no path of an initramfs", m->initramfs);
+	*slash = '\0';
+	return kernel_initramfs(folder, ret, &size, err);
 }
 
 static int make_folder(const struct isolation_config *c, const char *name, char **ret,
@@ -337,6 +349,8 @@ static int prepare(const struct isolation_config *c, struct making *k, struct er
 
 	int r = check_plan(plan, err);
 	if (r == 0)
+		r = choose_initramfs(&plan->machine, &k->initramfs, err);
+	if (r == 0)
 		r = agent_prepare(plan, SHARE_TAG, &k->setup, &k->shares, err);
 	if (r == 0)
 		r = open_disks(plan, k, err);
@@ -366,6 +380,7 @@ static int launch(struct isolation *m, struct making *k, struct err *err)
 	if (r < 0)
 		return r;
 	struct monitor_spec spec = {.plan = m->plan,
+				    .initramfs = k->initramfs,
 				    .layers = &m->plan->root.layers,
 				    .layer_sizes = k->layer_sizes,
 				    .scratch = k->scratch,

@@ -315,7 +315,7 @@ static int start(const struct monitor_spec *spec, const struct line *l, int comp
 	const struct plan_machine *m = &spec->plan->machine;
 	struct root root = {spec->root,
 			    m->accel == ACCEL_KVM,
-			    {{m->kernel, "kernel"}, {m->initramfs, "initramfs"}}};
+			    {{m->kernel, "kernel"}, {spec->initramfs, "initramfs"}}};
 	struct box box = {.argv = &l->argv,
 			  .fds = l->fds,
 			  .n_fds = l->n_fds,
