@@ -342,15 +342,24 @@ static int exec_program(struct process *p, struct err *err)
 	return err_set(err, -r, "execute '%s': %s", name, strerrordesc_np(-r));
 }
 
-/* What whoever drives us ignores (SIGPIPE) would be ignored by the program too. */
+/*
+ * What whoever drives us ignores (SIGPIPE) or blocks would be ignored and blocked by the program
+ * too. The kernel is asked directly: the C library keeps signals 32 and 33 from its callers, and
+ * those may have been inherited as well.
+ */
 static void default_signals(void)
 {
-	sigset_t none;
+	const struct {
+		void *handler;
+		unsigned long flags;
+		void *restorer;
+		uint64_t mask;
+	} by_default = {0};
+	const uint64_t none = 0;
 
 	for (int sig = 1; sig <= SIGRTMAX; sig++)
-		(void)sigaction(sig, &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
-	(void)sigemptyset(&none);
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+		(void)syscall(SYS_rt_sigaction, sig, &by_default, NULL, sizeof(none));
+	(void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof(none));
 }
 
 int process_run(struct process *p, struct err *err)
