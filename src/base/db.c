@@ -144,6 +144,10 @@ static int db_create_at(const char *path, const char *schema, struct err *err)
 	    sqlite3_exec(db->handle, schema, NULL, NULL, NULL) != SQLITE_OK ||
 	    sqlite3_exec(db->handle, "COMMIT", NULL, NULL, NULL) != SQLITE_OK)
 		return db_fail(db, err);
+	/* Closing would do the same, and tell nobody when it fails. */
+	if (sqlite3_wal_checkpoint_v2(db->handle, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL) !=
+	    SQLITE_OK)
+		return db_fail(db, err);
 	return 0;
 }
 
@@ -158,7 +162,7 @@ int db_create(const char *path, const char *schema, struct err *err)
 		if (fd < 0 || fsync(fd) < 0)
 			r = err_sys(err, "write database '%s'", path);
 	}
-	for (size_t i = 0; r < 0 && i < sizeof(parts) / sizeof(parts[0]); i++) {
+	for (size_t i = r < 0 ? 0 : 1; i < sizeof(parts) / sizeof(parts[0]); i++) {
 		if (snprintf(part, sizeof(part), "%s%s", path, parts[i]) < (int)sizeof(part))
 			(void)unlink(part);
 	}
@@ -331,7 +335,9 @@ int db_sync(struct db *db, struct err *err)
 	int r = sqlite3_wal_checkpoint_v2(db->handle, "main", SQLITE_CHECKPOINT_PASSIVE, NULL,
 					  NULL);
 
-	return r == SQLITE_OK || r == SQLITE_BUSY ? 0 : db_fail(db, err);
+	/* Full: the log is on disk by then, only its place in the file is still to be found. */
+	return r == SQLITE_OK || r == SQLITE_BUSY || (r & 0xff) == SQLITE_FULL ? 0
+									       : db_fail(db, err);
 }
 
 int db_verify(struct db *db, struct err *err)

@@ -15,7 +15,7 @@ cd "$dir" || exit 1
 HULL_ROOT=$dir/store
 export HULL_ROOT
 
-fresh() { # an empty store, also for those who kept files of the old one in mind
+fresh() { # an empty store
 	rm -rf "$HULL_ROOT"
 }
 
@@ -286,6 +286,27 @@ if command -v strace >/dev/null; then
 	check 'kill -9 at links, syncs and writes of the records leaves a sound store' killed_at_calls
 else
 	echo "ok $((n = n + 1)) - kill -9 at system calls # SKIP strace is not installed"
+fi
+
+failing_calls() {
+	for at in linkat:1 linkat:3 fsync:1 fsync:4 pwrite64:2 pwrite64:20 pwrite64:40 pwrite64:55 fdatasync:4 fdatasync:8 ftruncate:1 mkdirat:8 \
+		mkdirat:10 mount:2 mount:4 unshare:1 openat2:1 openat2:4; do
+		fresh
+		strace -f -o trace -e "inject=${at%:*}:error=EIO:when=${at#*:}" "$BUILD/src/hull-import" --root "$HULL_ROOT" -- waiting x >out 2>err
+		status=$?
+		grep -q INJECTED trace || { echo "$at was not reached"; return 1; }
+		if [ $status = 0 ]; then
+			is_sound # where there is another way
+		else
+			[ $status = 1 ] && [ "$(wc -l <out)" = 1 ] && grep -q '^error ' out && is_empty
+		fi || { echo "failed $at: $status"; cat out err; return 1; }
+		import waiting x && is_sound || { echo "after a failed $at"; return 1; }
+	done
+}
+if command -v strace >/dev/null; then
+	check 'a system call that fails is told in one line, and nothing is kept' failing_calls
+else
+	echo "ok $((n = n + 1)) - failing system calls # SKIP strace is not installed"
 fi
 
 full_disk() {
