@@ -35,8 +35,7 @@
 #define SHARE_DIR "share"
 
 enum {
-	BOOT_TCG_MS = 120000,
-	BOOT_KVM_MS = 30000,
+	BOOT_MS = 120000, /* generous: a busy host that emulates takes 15 s */
 	LOST_MS = 1000, /* for a monitor to end by itself after its guest fell silent */
 	POWEROFF_MS = 10000,
 	REASON_MAX = 400,
@@ -420,9 +419,7 @@ static int listen_to(struct isolation *m, struct err *err)
 		r = loop_watch(m->loop, m->monitor.pidfd, EPOLLIN, monitor_gone, m, &m->ended_watch,
 			       err);
 	if (r == 0)
-		r = loop_timer(m->loop,
-			       m->plan->machine.accel == ACCEL_KVM ? BOOT_KVM_MS : BOOT_TCG_MS,
-			       boot_too_long, m, &m->boot, err);
+		r = loop_timer(m->loop, BOOT_MS, boot_too_long, m, &m->boot, err);
 	return r;
 }
 
@@ -606,6 +603,8 @@ static void stats_done(void *ctx, const struct err *failure, const void *answer)
 	struct isolation_stats stats = *(const struct isolation_stats *)answer;
 	uint64_t host = trace_memory(call->m->monitor.pid) + trace_memory(call->m->share.pid);
 	stats.overhead = host > stats.memory ? host - stats.memory : 0;
+	if (stats.memory_limit == 0) /* it has no more than its machine */
+		stats.memory_limit = call->m->plan->machine.memory;
 	call->reply(call->ctx, NULL, &stats);
 }
 
