@@ -8,6 +8,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export HULL_ROOT="$work/root"
 mkdir "$HULL_ROOT"
+"$HULL" kernel ls >"$work/out" # makes the store
 release=6.9.1-test
 
 bytes() { # bytes OFFSET TEXT: printf's TEXT into the kernel file at OFFSET
