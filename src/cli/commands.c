@@ -22,6 +22,7 @@ const struct command *const commands[] = {
 	&command_unpause,
 	&command_update,
 	&command_port,
+	&command_cp,
 	&command_events,
 	&command_info,
 	&command_version,

@@ -21,6 +21,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/str.h"
+#include "container/builtin.h"
 #include "container/note.h"
 #include "container/tty.h"
 #include "proto/plan.h"
@@ -362,6 +363,18 @@ static void default_signals(void)
 	(void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof(none));
 }
 
+/* The parent takes the closing of the socket for the start, as execve would close it. */
+static int run_builtin(const struct process *p, struct err *err)
+{
+	int r = builtin_check(p->what, err);
+
+	if (r == 0 && close_range(3, ~0U, 0) < 0)
+		r = err_sys(err, "close descriptors");
+	if (r == 0)
+		builtin_run(p->what);
+	return r;
+}
+
 int process_run(struct process *p, struct err *err)
 {
 	int r = place_streams(p, err);
@@ -376,6 +389,8 @@ int process_run(struct process *p, struct err *err)
 	if (r < 0)
 		return r;
 	default_signals();
+	if (p->what->builtin)
+		return run_builtin(p, err);
 	/* what this process has open was close-on-exec from birth; this is the second lock */
 	if (close_range(3, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
 		return err_sys(err, "close descriptors");

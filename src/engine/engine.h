@@ -167,6 +167,14 @@ int workload_rename(struct engine *e, struct workload *w, const char *name, stru
 int workload_remove(struct engine *e, struct workload *w, bool force, struct err *err)
 	HULL_MUST_CHECK;
 
+/* Copies a file or folder out of a running workload (to "-": as a tar stream on standard output),
+ * or into it (from "-": standard input). Paths inside are the workload's. With owners they are
+ * kept. */
+int workload_copy_out(struct engine *e, const struct workload *w, const char *from, const char *to,
+		      bool owners, struct err *err) HULL_MUST_CHECK;
+int workload_copy_in(struct engine *e, const struct workload *w, const char *from, const char *to,
+		     bool owners, struct err *err) HULL_MUST_CHECK;
+
 /* --- looking --- */
 
 /* Counters of a running workload. */

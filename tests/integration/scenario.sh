@@ -23,6 +23,18 @@ finish() {
 trap finish EXIT
 trap 'exit 1' HUP INT TERM
 
+# Machines need a kernel: the distribution's, kept in the build folder, downloaded once.
+need_kernel() {
+	kernels=$BUILD/machine-store
+	for need in qemu-system-x86_64 mke2fs; do
+		command -v "$need" >/dev/null || { echo "1..0 # SKIP needs $need"; exit 0; }
+	done
+	[ -e "$kernels/kernels/default" ] || HULL_ROOT=$kernels timeout 300 "$HULL" kernel add --distribution >kernel.out 2>&1 ||
+		{ echo "1..0 # SKIP the distribution's kernel cannot be had: $(tail -n 1 kernel.out)"; exit 0; }
+	mkdir -p "$HULL_ROOT" && ln -s "$kernels/kernels" "$HULL_ROOT/kernels"
+}
+[ "$HULL_ISOLATION" = container ] || need_kernel
+
 # The image: busybox, and two users.
 make_image() {
 	busybox=$(command -v busybox) || return 1
@@ -177,6 +189,18 @@ check 'exec -d does not wait' status 0 hull exec -d web sh -c 'echo later >/tmp/
 check 'what exec -d does is done' soon hull exec web test -e /tmp/later
 check 'a gigabyte-like stream loses nothing' is "$(head -c 8000000 /dev/zero | md5sum)" \
 	sh -c 'head -c 8000000 /dev/zero | "$0" exec -i web cat | md5sum' "$HULL"
+copies() {
+	mkdir -p copy/in/deeper && echo carried >copy/in/deeper/file
+	hull cp copy/in web:/tmp && hull cp web:/tmp/in copy/out && hull cp web:/etc/passwd copy/users &&
+		is carried cat copy/out/deeper/file && grep -q alice copy/users
+}
+check 'cp carries files in and out' copies
+check 'cp of what is not there is told' refused 'No such file' hull cp web:/nowhere copy
+own_kernel() {
+	inside=$(hull exec web uname -v)
+	if [ "$HULL_ISOLATION" = vm ]; then [ "$inside" != "$(uname -v)" ]; else [ "$inside" = "$(uname -v)" ]; fi
+}
+check 'a machine has a kernel of its own and a container the host'\''s' own_kernel
 check 'top lists its processes' sh -c '"$0" top web | grep -q httpd' "$HULL"
 check 'stats show the limit of its memory' is 64MiB sh -c '"$0" stats --no-stream --format "{{.MemUsage}}" web | sed "s/.* //"' "$HULL"
 address=$(hull port web 80)
@@ -207,6 +231,32 @@ check 'its files are still there' hull exec site test -e /tmp/later
 check 'wait prints the status' sh -c '(sleep 1; "$0" kill site >/dev/null) & test "$("$0" wait site)" = 137' "$HULL"
 check 'rm removes it' status 0 hull rm site
 check 'nothing is left of it' is '' sh -c 'ls "$HULL_ROOT/workloads" "$HULL_ROOT/run/workloads" | grep -v :' "$HULL"
+
+# --- terminals and signals ---
+in_terminal() {
+	script -qec "stty rows 33 cols 77; timeout $slow $HULL run --rm -it --network none scenario sh -c 'stty size; tty; exit 9'" /dev/null >tty.out
+	got=$?
+	tr -d '\r' <tty.out >tty.clean
+	[ "$got" = 9 ] && grep -q '33 77$' tty.clean && grep -q /dev/pts tty.clean
+}
+check 'run -it has a terminal of the size of the user'\''s' in_terminal
+typed() {
+	printf 'echo tel\\\\\nl; exit 4\n' | script -qec "timeout $slow $HULL run --rm -it --network none scenario sh" /dev/null >typed.out
+	[ $? = 4 ]
+}
+check 'what is typed reaches it' typed
+proxied() {
+	"$HULL" run --rm --network none --name sig scenario sh -c 'trap "exit 33" TERM; echo up; while :; do sleep 0.1; done' >sig.out 2>/dev/null &
+	pid=$!
+	for _ in $(seq "$slow"); do grep -q up sig.out && break; sleep 1; done
+	kill -TERM "$pid"
+	wait "$pid"
+	[ $? = 33 ]
+}
+check 'a signal to run goes on to the workload' proxied
+check 'a reader that leaves ends the workload as a pipe does' sh -c 'timeout 120 "$0" run --rm --network none scenario yes | head -n 2 | grep -qx y' "$HULL"
+check 'binary output comes back whole' is "$(head -c 3000000 "$HULL" | md5sum)" \
+	sh -c 'head -c 3000000 "$0" | "$0" run --rm -i --network none scenario cat | md5sum' "$HULL"
 
 # --- limits, restarts, kills ---
 oom() {
