@@ -295,10 +295,10 @@ failing_calls() {
 		strace -f -o trace -e "inject=${at%:*}:error=EIO:when=${at#*:}" "$BUILD/src/hull-import" --root "$HULL_ROOT" -- waiting x >out 2>err
 		status=$?
 		grep -q INJECTED trace || { echo "$at was not reached"; return 1; }
-		if [ $status = 0 ]; then
+		if [ "$status" = 0 ]; then
 			is_sound # where there is another way
 		else
-			[ $status = 1 ] && [ "$(wc -l <out)" = 1 ] && grep -q '^error ' out && is_empty
+			[ "$status" = 1 ] && [ "$(wc -l <out)" = 1 ] && grep -q '^error ' out && is_empty
 		fi || { echo "failed $at: $status"; cat out err; return 1; }
 		import waiting x && is_sound || { echo "after a failed $at"; return 1; }
 	done
