@@ -102,13 +102,18 @@ static void put_frame(struct buf *to, const struct frame *f)
 	buf_add(to, f->payload, f->len);
 }
 
+/* How long the frame at `at` is. */
+static size_t frame_size(const struct buf *b, size_t at)
+{
+	return FRAME_HEADER + (size_t)get_le((const uint8_t *)b->data + at, 4);
+}
+
 /* Numbers the frames from `at` on that begin before `until`; answers where the last one ends. */
 static size_t number(struct channel *ch, struct buf *b, size_t at, size_t until)
 {
 	while (at < until) {
-		uint8_t *header = (uint8_t *)b->data + at;
-		put_le(header + SEQUENCE_AT, ch->sent++, 8);
-		at += FRAME_HEADER + (size_t)get_le(header, 4);
+		put_le((uint8_t *)b->data + at + SEQUENCE_AT, ch->sent++, 8);
+		at += frame_size(b, at);
 	}
 	return at;
 }
@@ -173,7 +178,10 @@ int channel_send(struct channel *ch, const struct frame *frame, bool ordered, st
 	return buf_check(queue, err);
 }
 
-/* Moves what may be written next to the empty `out`: all that is urgent, or else one frame. */
+/*
+ * Moves what may be written next to the empty `out`: all that is urgent, or else as much as is
+ * written at once anyway.
+ */
 static void refill(struct channel *ch)
 {
 	struct buf empty = ch->out;
@@ -186,7 +194,11 @@ static void refill(struct channel *ch)
 	}
 	if (ch->ordered_head == ch->ordered.len)
 		return;
-	size_t end = number(ch, &ch->ordered, ch->ordered_head, ch->ordered_head + 1);
+	size_t end = ch->ordered_head;
+	do {
+		end = number(ch, &ch->ordered, end, end + 1);
+	} while (end < ch->ordered.len && end + frame_size(&ch->ordered, end) <=
+						  ch->ordered_head + FRAME_HEADER + FRAME_DATA_MAX);
 	buf_add(&ch->out, ch->ordered.data + ch->ordered_head, end - ch->ordered_head);
 	ch->ordered_head = end;
 	if (ch->ordered_head == ch->ordered.len || ch->ordered_head > ROOM) {

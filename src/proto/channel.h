@@ -25,7 +25,8 @@ struct err;
 enum {
 	CHANNEL_VERSION = 1,
 	FRAME_HEADER = 24,
-	FRAME_DATA_MAX = 32 * 1024,
+	/* a whole frame is what a virtio port takes at once */
+	FRAME_DATA_MAX = 32 * 1024 - FRAME_HEADER,
 	CHANNEL_WINDOW = 256 * 1024, /* bytes of a stream that may be under way unread */
 };
 

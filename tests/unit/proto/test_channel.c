@@ -164,6 +164,24 @@ TEST(an_urgent_frame_overtakes_data_and_an_ordered_one_does_not)
 		EXPECT_EQ(p.at_host.types[i], want[i]);
 }
 
+TEST(small_frames_go_out_together_but_an_urgent_one_waits_for_no_more_than_one_write)
+{
+	AUTO(pair_done) struct pair p = {0};
+	size_t n;
+
+	EXPECT(pair_new(&p));
+	EXPECT_EQ(greet(&p), 0);
+	for (int i = 0; i < 3000; i++)
+		EXPECT_EQ(say(p.guest, FRAME_DATA, 0, "data", &p.err), 0);
+	EXPECT(channel_output(p.guest, &n) != NULL);
+	EXPECT(n > 32000 && n <= 32768);
+	EXPECT_EQ(n % (FRAME_HEADER + 4), 0);
+	EXPECT_EQ(say(p.guest, FRAME_ANSWER, 0, "", &p.err), 0);
+	channel_sent(p.guest, n);
+	EXPECT(channel_output(p.guest, &n) != NULL);
+	EXPECT_EQ(n, FRAME_HEADER);
+}
+
 TEST(the_takers_failure_ends_the_channel)
 {
 	AUTO(pair_done) struct pair p = {0};
@@ -288,7 +306,7 @@ TEST(frames_that_break_the_rules_are_refused_by_their_header_alone)
 	refused(&(struct raw){.type = FRAME_HELLO, .sequence = 1, .len = 24},
 		"a frame of type 1 after the hello");
 	refused(&(struct raw){.type = FRAME_DATA, .sequence = 1, .len = UINT32_MAX},
-		"a frame of type 2 with 4294967295 bytes, at most 32768");
+		"a frame of type 2 with 4294967295 bytes, at most 32744");
 	refused(&(struct raw){.type = FRAME_CLOSED, .sequence = 1, .len = 1},
 		"a frame of type 4 with 1 bytes, at most 0");
 	refused(&(struct raw){.type = FRAME_DATA, .sequence = 1, .flags = 4},

@@ -490,9 +490,11 @@ TEST(data_beyond_its_credit_ends_the_channel)
 	EXPECT_EQ(pipe2(fds, O_CLOEXEC), 0);
 	AUTO_CLOSE int reader = fds[0];
 	EXPECT_EQ(wire_sink(rig.host, &(struct stream_id){1, 2, 1}, fds[1], &err), 0);
-	for (int i = 0; i < CHANNEL_WINDOW / FRAME_DATA_MAX; i++) {
-		EXPECT(enemy_says(&e, FRAME_DATA, 1, block, sizeof(block)));
+	for (uint32_t left = CHANNEL_WINDOW; left > 0;) {
+		uint32_t len = left < sizeof(block) ? left : sizeof(block);
+		EXPECT(enemy_says(&e, FRAME_DATA, 1, block, len));
 		(void)run(&rig, 2);
+		left -= len;
 	}
 	EXPECT_EQ(rig.lost, 0);
 	EXPECT(enemy_says(&e, FRAME_DATA, 1, "x", 1));
