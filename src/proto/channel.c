@@ -246,8 +246,10 @@ static int take_hello(struct channel *ch, const struct frame *f, struct err *err
 	if (f->len < HELLO_MIN || get_le(p, 4) != MAGIC)
 		return err_set(err, EPROTO, "the other end of the channel is no hull program");
 	memcpy(program, p + HELLO_MIN, f->len - HELLO_MIN);
-	for (char *c = program; *c; c++)
-		*c = *c < ' ' || *c > '~' ? '?' : *c;
+	for (char *c = program; *c; c++) {
+		if (*c < ' ' || *c > '~')
+			*c = '?';
+	}
 	uint64_t version = get_le(p + 4, 4);
 	if (version != CHANNEL_VERSION)
 		return err_set(err, EPROTONOSUPPORT,
