@@ -159,25 +159,19 @@ static int pivot(int root, struct err *err)
 	return chdir("/") < 0 ? err_sys(err, "enter the new root") : 0;
 }
 
-/* Files of the plan live on a small tmpfs. It is attached on "/" only until they are bound to their
- * places: what stayed on the new root would be the root of everyone who joins the namespace. */
-static int files_new(const struct populate *p, struct err *err)
+/*
+ * Files of the plan live on a small tmpfs. It is attached on "/" before the root is, which covers
+ * it: so it goes with the old root, and who joins the namespace later comes out on top, in the new
+ * one.
+ */
+static int files_new(int host, struct err *err)
 {
-	AUTO_CLOSE int host = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	AUTO_CLOSE int files = fs_new("tmpfs", "mode=700,size=64m",
 				      MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC,
 				      err);
+	int r = files < 0 ? files : mount_attach(files, host, "/", err);
 
-	if (host < 0)
-		return err_sys(err, "open '/'");
-	if (files < 0)
-		return files;
-	int r = mount_attach(files, host, "/", err);
-	if (r == 0)
-		r = populate_files(p, files, err);
-	if (r == 0 && (fchdir(files) < 0 || umount2(".", MNT_DETACH) < 0))
-		r = err_sys(err, "let go of the files' own mount");
-	return r;
+	return r < 0 ? r : TAKE_FD(files);
 }
 
 static int make_cwd(const struct populate *p, struct err *err)
@@ -190,7 +184,7 @@ static int make_cwd(const struct populate *p, struct err *err)
 	return fd < 0 ? err_wrap(err, "working folder") : 0;
 }
 
-static int fill_root(struct populate *p, struct err *err)
+static int fill_root(struct populate *p, int files, struct err *err)
 {
 	int r = populate_defaults(p, err);
 
@@ -198,8 +192,8 @@ static int fill_root(struct populate *p, struct err *err)
 		r = populate_mounts(p, err);
 	if (r == 0)
 		r = devices_plan(p, err);
-	if (r == 0 && p->plan->files.n > 0)
-		r = files_new(p, err);
+	if (r == 0 && files >= 0)
+		r = populate_files(p, files, err);
 	if (r == 0)
 		r = make_cwd(p, err);
 	if (r == 0)
@@ -230,9 +224,10 @@ static int box_mount(const struct box *box, struct err *err)
 	AUTO_CLOSE int host = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (host < 0)
 		return err_sys(err, "open '/'");
-	int r = mount_attach(box->root, host, "/", err);
+	AUTO_CLOSE int files = box->plan->files.n > 0 ? files_new(host, err) : -1;
+	int r = err->code ? -err->code : mount_attach(box->root, host, "/", err);
 	if (r == 0)
-		r = fill_root(&p, err);
+		r = fill_root(&p, files, err);
 	if (r == 0)
 		r = put_oom_score_adj(p.proc, &box->plan->process, box->sock, err);
 	if (r == 0 && box->plan->root.readonly)
