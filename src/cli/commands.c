@@ -37,5 +37,6 @@ const struct command *const commands[] = {
 	&command_image_tag,
 	&command_image_prune,
 	&command_image_exists,
+	&command_complete,
 	NULL,
 };

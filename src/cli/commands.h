@@ -8,6 +8,7 @@ extern const struct command command_version;
 extern const struct command command_info;
 extern const struct command command_ps;
 extern const struct command command_run;
+extern const struct command command_complete;
 extern const struct command command_create;
 extern const struct command command_start;
 extern const struct command command_stop;

@@ -515,6 +515,8 @@ static int run(struct keeper *k, char **argv, bool wait_attach, struct err *err)
 	if (r == 0)
 		r = read_orders(k, err);
 	if (r == 0)
+		r = container_place_keeper(err);
+	if (r == 0)
 		r = write_keeper_file(k, err);
 	if (r == 0)
 		r = make_parts(k, err);
