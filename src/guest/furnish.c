@@ -71,17 +71,19 @@ static int add_modules(struct list *mounts, struct err *err)
 	int r = disk_mount(MACHINE_DISK_MODULES, "erofs", MACHINE_MODULES, MS_RDONLY, err);
 	if (r < 0)
 		return r;
-	struct plan_mount m = {.flags = MS_RDONLY | MS_NOSUID | MS_NODEV,
-			       .source = strdup(MACHINE_MODULES),
-			       .target = strdup("/lib/modules")};
-	if (!m.source || !m.target || !list_add(mounts, &plan_mount_record)) {
-		free(m.source);
-		free(m.target);
-		return err_set(err, ENOMEM, "out of memory");
+	struct plan_mount first = {.flags = MS_RDONLY | MS_NOSUID | MS_NODEV};
+	r = set_text(&first.source, MACHINE_MODULES, err);
+	if (r == 0)
+		r = set_text(&first.target, "/lib/modules", err);
+	if (r == 0 && !list_add(mounts, &plan_mount_record))
+		r = err_set(err, ENOMEM, "out of memory");
+	if (r < 0) {
+		record_done(&plan_mount_record, &first);
+		return r;
 	}
 	struct plan_mount *all = mounts->items;
 	memmove(all + 1, all, (mounts->n - 1) * sizeof(*all));
-	all[0] = m;
+	memcpy(all, &first, sizeof(first));
 	return 0;
 }
 

@@ -86,7 +86,7 @@ static int link_rename(int nl, unsigned index, const char *name, struct err *err
 	return ask(nl, &r, "name the network interface", err);
 }
 
-/* "10.214.0.2/16" */
+/* "10.214.0.2/16"; *prefix stays as it is when none is named. */
 static int parse(const char *text, struct in_addr *address, int64_t *prefix, struct err *err)
 {
 	char host[INET_ADDRSTRLEN] = "";
@@ -96,14 +96,13 @@ static int parse(const char *text, struct in_addr *address, int64_t *prefix, str
 		memcpy(host, text, n);
 	if (inet_pton(AF_INET, host, address) != 1)
 		return err_set(err, EINVAL, "'%s' is no address", text);
-	*prefix = 32;
 	return text[n] ? parse_int(text + n + 1, 0, 32, "prefix", prefix, err) : 0;
 }
 
 static int add_address(int nl, unsigned index, const char *text, struct err *err)
 {
 	struct in_addr address;
-	int64_t prefix;
+	int64_t prefix = 32;
 
 	int r = parse(text, &address, &prefix, err);
 	if (r < 0)
@@ -126,7 +125,7 @@ static int add_address(int nl, unsigned index, const char *text, struct err *err
 static int add_default_route(int nl, unsigned index, const char *text, struct err *err)
 {
 	struct in_addr gateway;
-	int64_t prefix;
+	int64_t prefix = 32;
 
 	int r = parse(text, &gateway, &prefix, err);
 	if (r < 0)

@@ -87,13 +87,18 @@ static void process_remove(struct agent *a, struct process *p)
 	}
 }
 
-static int process_add(struct agent *a, uint32_t number, struct process **ret, struct err *err)
+/* NULL with err set on failure. */
+static struct process *process_add(struct agent *a, uint32_t number, struct err *err)
 {
-	if (process_find(a, number))
-		return err_set(err, EEXIST, "process %u is in use", number);
+	if (process_find(a, number)) {
+		(void)err_set(err, EEXIST, "process %u is in use", number);
+		return NULL;
+	}
 	struct process *p = calloc(1, sizeof(*p));
-	if (!p)
-		return err_set(err, ENOMEM, "out of memory");
+	if (!p) {
+		(void)err_set(err, ENOMEM, "out of memory");
+		return NULL;
+	}
 	/* a child of an earlier process of this number may still hold its streams */
 	wire_drop(a->wire, WORKLOAD, number, UINT32_MAX);
 	p->number = number;
@@ -101,8 +106,7 @@ static int process_add(struct agent *a, uint32_t number, struct process **ret, s
 	p->terminal = -1;
 	p->next = a->processes;
 	a->processes = p;
-	*ret = p;
-	return 0;
+	return p;
 }
 
 /* Tells that p has ended and forgets it; answers whether a is still there. */
@@ -406,10 +410,10 @@ static void launch(struct agent *a, const struct call *call, struct machine_orde
 		   const struct process_io *io)
 {
 	struct err err = ERR_INIT;
-	struct process *p = NULL;
+	struct process *p = process_add(a, call->process, &err);
+	int r = p ? 0 : -err.code;
 
-	int r = process_add(a, call->process, &p, &err);
-	if (r == 0) {
+	if (p) {
 		r = tty ? make_terminal(a, p, &err) : make_streams(a, p, io, &order->streams, &err);
 		if (r == 0)
 			r = give(a, call, order, &err);
@@ -596,6 +600,8 @@ void agent_end(struct agent *agent, const char *reason)
 	bool gone = false;
 	bool *outer = agent->gone;
 	struct err err = ERR_INIT;
+	AUTO_FREE char *why = reason ? strdup(reason) : NULL;
+	struct process_exit killed = {.status = KILLED, .reason = why};
 
 	(void)err_set(&err, ECONNRESET, "the machine has ended%s%s", reason ? ": " : "",
 		      reason ? reason : "");
@@ -612,9 +618,9 @@ void agent_end(struct agent *agent, const char *reason)
 	for (struct process *p = agent->processes; p; p = p->next) {
 		if (p->ended)
 			continue;
-		p->exit = (struct process_exit){.process = p->number,
-						.status = KILLED,
-						.reason = reason ? strdup(reason) : NULL};
+		if (record_copy(&process_exit_record, &killed, &p->exit, &err) < 0)
+			p->exit.status = KILLED; /* without its reason */
+		p->exit.process = p->number;
 		p->ended = true;
 		wire_drop(agent->wire, WORKLOAD, p->number, 1U << 0);
 		wire_settle(agent->wire, WORKLOAD, p->number);
