@@ -34,7 +34,8 @@ static void value_done(struct value *v)
 	v->json = NULL;
 }
 
-void template_print(struct json_object *value, struct buf *to)
+/* As a template prints a value: strings bare, lists [a b], objects map[k:v]. */
+static void template_print(struct json_object *value, struct buf *to)
 {
 	switch (json_object_get_type(value)) {
 	case json_type_null:

@@ -19,6 +19,3 @@ struct json_object;
 /* Appends the template's text for `dot` (borrowed). */
 int template_render(const char *text, struct json_object *dot, struct buf *to, struct err *err)
 	HULL_MUST_CHECK;
-
-/* Appends one value as a template prints it: strings bare, lists [a b], objects map[k:v]. */
-void template_print(struct json_object *value, struct buf *to);

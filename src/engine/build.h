@@ -32,13 +32,6 @@ struct build {
 /* args, env, cwd, user of the first process. */
 int build_process(const struct build *b, struct err *err) HULL_MUST_CHECK;
 
-/* The args that run, by docker's rules about entrypoint and command. */
-int build_args(const struct run_options *o, const struct image *image, struct strv *ret,
-	       struct err *err) HULL_MUST_CHECK;
-
-/* Adds "KEY=VALUE", or "KEY" with this process's own value (nothing when it has none). */
-int env_add(struct strv *env, const char *text, const char *what, struct err *err) HULL_MUST_CHECK;
-
 /* Adds the assignments of an --env-file: one a line, # comments; n bytes. */
 int env_file_parse(const char *text, size_t n, const char *name, struct strv *env, struct err *err)
 	HULL_MUST_CHECK;

@@ -49,6 +49,11 @@ int build_network(const struct build *b, struct err *err)
 	plan->namespaces = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWUTS | CLONE_NEWIPC |
 			   CLONE_NEWCGROUP;
 	if (strcmp(name, "host") == 0) {
+		if (b->vm)
+			return err_set(
+				err, EINVAL,
+				"--network host: a machine has no part in the host's network "
+				"(bridge, none)");
 		plan->net.kind = NET_HOST;
 	} else if (strcmp(name, "none") == 0) {
 		plan->net.kind = NET_NONE;

@@ -43,8 +43,9 @@ static int entrypoint_words(const char *text, struct strv *to, struct err *err)
 	return 0;
 }
 
-int build_args(const struct run_options *o, const struct image *image, struct strv *ret,
-	       struct err *err)
+/* The args that run, by docker's rules about entrypoint and command. */
+static int build_args(const struct run_options *o, const struct image *image, struct strv *ret,
+		      struct err *err)
 {
 	int r = o->entrypoint ? entrypoint_words(o->entrypoint, ret, err)
 			      : strv_add_all(ret, &image->config.entrypoint, err);

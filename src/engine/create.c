@@ -281,23 +281,45 @@ int workload_create(struct engine *e, const struct run_options *o, bool start,
 
 /* --- what a killed create left --- */
 
+static int by_text(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* The ids of all records, sorted. */
+static int record_ids(struct engine *e, struct strv *ret, struct err *err)
+{
+	AUTO(auto_rows_free) struct rows *rows = NULL;
+
+	int r = db_query(e->store->db, "SELECT id FROM workload ORDER BY id", DB_NO_VALUES, &rows,
+			 err);
+	while (r >= 0 && (r = rows_next(rows, err)) == 1)
+		r = strv_add(ret, rows_text(rows, 0), err);
+	return r;
+}
+
+/* The folders are listed first: one that gets its record meanwhile is known then. */
 int workload_sweep(struct engine *e, struct err *err)
 {
 	AUTO_STRV struct strv names = {0};
+	AUTO_STRV struct strv ids = {0};
 
 	int r = folder_names(e, &names, err);
+	if (r == 0)
+		r = record_ids(e, &ids, err);
 	for (size_t i = 0; r == 0 && i < names.n; i++) {
 		struct err busy = ERR_INIT; /* being made just now, or removed */
-		int64_t known = 0;
-		r = db_int(e->store->db, "SELECT 1 FROM workload WHERE id = ?",
-			   DB_VALUES(DB_TEXT(names.v[i])), &known, err);
-		if (r != 0) {
-			r = r < 0 ? r : 0;
+		if (ids.n > 0 && bsearch(&names.v[i], ids.v, ids.n, sizeof(char *), by_text))
 			continue;
-		}
 		AUTO_CLOSE int lock = workload_lock(e, names.v[i], false, &busy);
-		if (lock >= 0)
+		int64_t known = 0;
+		int found = lock < 0 ? 1
+				     : db_int(e->store->db, "SELECT 1 FROM workload WHERE id = ?",
+					      DB_VALUES(DB_TEXT(names.v[i])), &known, err);
+		if (found == 0)
 			r = workload_remove_folders(e, names.v[i], err);
+		else if (found < 0)
+			r = found;
 	}
 	return r;
 }

@@ -14,7 +14,8 @@
 
 enum { ENV_FILE_MAX = 1 << 20 };
 
-int env_add(struct strv *env, const char *text, const char *what, struct err *err)
+/* Adds "KEY=VALUE", or "KEY" with this process's own value (nothing when it has none). */
+static int env_add(struct strv *env, const char *text, const char *what, struct err *err)
 {
 	const char *equals = strchr(text, '=');
 

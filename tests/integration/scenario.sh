@@ -178,6 +178,7 @@ check 'a name that is in use is refused' refused "name 'web' is in use" hull run
 check 'logs show what it wrote' soon sh -c '"$0" logs web 2>/dev/null | grep -qx ready' "$HULL"
 check 'logs keep standard error apart' is problem sh -c '"$0" logs web 2>&1 >/dev/null' "$HULL"
 check 'logs --tail shows the end' is 1 sh -c '"$0" logs --tail 1 web 2>&1 | wc -l' "$HULL"
+check 'logs -f goes on until it ends' status 0 sh -c 'timeout 5 "$0" logs -f web 2>/dev/null | grep -qx ready' "$HULL"
 check 'logs -t shows when' sh -c '"$0" logs -t web 2>/dev/null | grep -qE "^20[0-9T:.-]+Z ready$"' "$HULL"
 check 'exec runs one more process' is hello hull exec web echo hello
 check 'exec hands standard input on' is typed sh -c 'echo typed | "$0" exec -i web cat' "$HULL"
@@ -201,6 +202,10 @@ own_kernel() {
 	if [ "$HULL_ISOLATION" = vm ]; then [ "$inside" != "$(uname -v)" ]; else [ "$inside" = "$(uname -v)" ]; fi
 }
 check 'a machine has a kernel of its own and a container the host'\''s' own_kernel
+check 'logs --since leaves out what is older' is '' hull logs --since 2099-01-01 web
+check 'logs --until leaves out what is newer' is '' hull logs --until 2001-01-01 web
+check 'events tell what happened' sh -c '"$0" events --since 1h --until 0s --format "{{.Action}} {{.Actor.Attributes.name}}" | grep -qx "start web"' "$HULL"
+check 'attach shows what it writes' sh -c '(sleep 2; "$0" kill -s HUP web) >/dev/null & timeout 5 "$0" attach --sig-proxy=false web </dev/null | grep -qx hup' "$HULL"
 check 'top lists its processes' sh -c '"$0" top web | grep -q httpd' "$HULL"
 check 'stats show the limit of its memory' is 64MiB sh -c '"$0" stats --no-stream --format "{{.MemUsage}}" web | sed "s/.* //"' "$HULL"
 address=$(hull port web 80)
@@ -228,6 +233,7 @@ check 'ps leaves out what does not run' is '' hull ps -q
 check 'ps -a shows it' is site hull ps -a --format '{{.Names}}'
 check 'start runs it again' status 0 hull start site
 check 'its files are still there' hull exec site test -e /tmp/later
+check 'restart -t stops and starts it' status 0 hull restart -t 20 site
 check 'wait prints the status' sh -c '(sleep 1; "$0" kill site >/dev/null) & test "$("$0" wait site)" = 137' "$HULL"
 check 'rm removes it' status 0 hull rm site
 check 'nothing is left of it' is '' sh -c 'ls "$HULL_ROOT/workloads" "$HULL_ROOT/run/workloads" | grep -v :' "$HULL"
@@ -259,9 +265,35 @@ check 'binary output comes back whole' is "$(head -c 3000000 "$HULL" | md5sum)" 
 	sh -c 'head -c 3000000 "$0" | "$0" run --rm -i --network none scenario cat | md5sum' "$HULL"
 
 # --- limits, restarts, kills ---
+own_arguments() {
+	if [ "$HULL_ISOLATION" = vm ]; then
+		name=$(basename "$(readlink "$HULL_ROOT/kernels/default")")
+		hull run --rm --vm --network none --kernel "$name" --kernel-args hull.word=1 scenario grep -q hull.word=1 /proc/cmdline
+	else
+		refused 'a container has no kernel of its own' hull run --rm --kernel-args hull.word=1 scenario true
+	fi
+}
+check '--vm, --kernel and --kernel-args choose what a machine starts' own_arguments
+deaf() {
+	hull run -d --name deaf --network none --stop-timeout 1 scenario sh -c 'trap "" TERM; while :; do sleep 0.1; done' >/dev/null 2>&1
+	hull stop deaf && is 137 hull inspect -f '{{.State.ExitCode}}' deaf && hull rm deaf
+}
+check 'what does not stop within --stop-timeout is killed' deaf
+network_host() {
+	if [ "$HULL_ISOLATION" = vm ]; then
+		refused 'host' hull run --rm --network host scenario true
+	else
+		is "$(ip -o link | wc -l)" hull run --rm --network host scenario sh -c 'ip -o link | wc -l'
+	fi
+}
+privileges() {
+	is 'NoNewPrivs: 1 0000000000001000' hull run --rm --network none --security-opt no-new-privileges --cap-drop ALL --cap-add NET_ADMIN \
+		scenario awk '/^NoNewPrivs/ { n = $2 } /^CapEff/ { c = $2 } END { print "NoNewPrivs: " n " " c }' /proc/self/status
+}
+check '--security-opt and --cap-add change what it may do' privileges
+check '--init puts a reaper in front' is hull-init hull run --rm --network none --init scenario cat /proc/1/comm
 oom() {
-	hull run --network none --name oom --memory 32m scenario sh -c \
-		'head -c 100000000 /dev/zero | tail -c 90000000 >/dev/null; exec dd if=/dev/zero of=/dev/null bs=90M count=1'
+	hull run --network none --name oom --memory 32m scenario sh -c 'exec head -c 60000000 /dev/zero >/dev/shm/full'
 }
 check 'more memory than the limit is death' status 137 oom
 check 'inspect says that memory was out' is true hull inspect -f '{{.State.OOMKilled}}' oom
@@ -271,6 +303,7 @@ check 'the number of restarts is kept' soon sh -c 'test "$("$0" inspect -f "{{.R
 check 'create makes it without starting it' sh -c '"$0" create --name made --network none scenario echo made >/dev/null 2>&1 &&
 	test "$("$0" inspect -f "{{.State.Status}}" made)" = created' "$HULL"
 check 'start -a shows what it writes' is made hull start -a made
+check '--network host has the host'\''s interfaces' network_host
 check 'an image without a command given runs its own' is 'from the image' hull run --rm --network none scenario
 check 'rm takes several' status 0 hull rm oom again made
 
