@@ -120,6 +120,16 @@ static void enable_controllers(void)
 	}
 }
 
+/* A workload that takes too much is ended by its cgroup, as a container is. The kernel of a small
+ * machine would refuse to promise it the memory instead. */
+static void promise_memory(void)
+{
+	struct err err = ERR_INIT;
+
+	if (file_put(AT_FDCWD, "/proc/sys/vm/overcommit_memory", "1", &err) < 0)
+		kmsg("%s", err.msg);
+}
+
 int boot(struct err *err)
 {
 	(void)umask(0022);
@@ -134,6 +144,7 @@ int boot(struct err *err)
 	if (r < 0)
 		return r;
 	enable_controllers();
+	promise_memory();
 	return 0;
 }
 
