@@ -437,24 +437,53 @@ int cgroup_each(const struct cgroup *cg, cgroup_each_fn *fn, void *ctx, struct e
 	return 0;
 }
 
+/* Whether a service manager has put this process somewhere: into another cgroup than the root, in
+ * v2's tree or v1's systemd tree. Entering another costs v2 some milliseconds. */
+static bool is_managed(void)
+{
+	AUTO_BUF struct buf text = BUF_INIT;
+	struct err ignored = ERR_INIT; /* no cgroups: nobody manages */
+
+	if (file_read(AT_FDCWD, "/proc/self/cgroup", 65536, &text, &ignored) < 0 || !text.data)
+		return false;
+	char *rest = text.data;
+	for (char *line; (line = strsep(&rest, "\n"));) {
+		const char *path = strncmp(line, "0::", 3) == 0 ? line + 3 : NULL;
+		const char *systemd = strstr(line, ":name=systemd:");
+		if (systemd)
+			path = systemd + strlen(":name=systemd:");
+		if (path && strcmp(path, "/") != 0)
+			return true;
+	}
+	return false;
+}
+
+static int place_in(const struct hierarchy *h, const char *leaf, struct err *err)
+{
+	AUTO_CLOSE int root = open(h->mount, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (root < 0)
+		return err_sys(err, "open '%s'", h->mount);
+	int r = make_folders(root, leaf, err);
+	if (r < 0)
+		return r;
+	AUTO_CLOSE int fd = openat(root, leaf, O_PATH | O_CLOEXEC);
+	if (fd < 0)
+		return err_sys(err, "open cgroup '%s'", leaf);
+	return file_put(fd, h->v2 ? "cgroup.procs" : "tasks", "0", err);
+}
+
 int container_place_keeper(struct err *err)
 {
-	static const char leaf[] = "hull/keepers";
-	struct cgroup cg = {.path = NULL};
-	int r = cgroup_find(&cg, true, err);
+	AUTO(auto_cgroup_free) struct cgroup *cg = NULL;
+	int r = 0;
 
-	for (size_t i = 0; i < cg.n; i++) {
-		struct hierarchy *h = &cg.h[i];
-		AUTO_CLOSE int root = open(h->mount, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		if (r == 0 && root < 0)
-			r = err_sys(err, "open '%s'", h->mount);
-		if (r == 0)
-			r = make_folders(root, leaf, err);
-		AUTO_CLOSE int fd = r == 0 ? openat(root, leaf, O_PATH | O_CLOEXEC) : -1;
-		if (r == 0)
-			r = file_put(fd, h->v2 ? "cgroup.procs" : "tasks", "0", err);
-		free(h->mount);
-		free(h->name);
-	}
+	if (!is_managed())
+		return 0;
+	cg = calloc(1, sizeof(*cg));
+	if (!cg)
+		return err_set(err, ENOMEM, "out of memory");
+	r = cgroup_find(cg, true, err);
+	for (size_t i = 0; i < cg->n && r == 0; i++)
+		r = place_in(&cg->h[i], "hull/keepers", err);
 	return r;
 }

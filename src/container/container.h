@@ -23,6 +23,6 @@ extern const struct isolation_ops container_isolation;
  * Moves the calling process (a keeper, before it creates anything) out of its caller's cgroup,
  * where a service manager would end it with the caller's session, into hull/keepers of the v2 tree
  * and of v1's systemd tree: one leaf for all keepers, so that none has a folder to clean up behind
- * itself. Does nothing where there is no such tree.
+ * itself. Does nothing where no manager has put the process anywhere.
  */
 int container_place_keeper(struct err *err) HULL_MUST_CHECK;

@@ -509,6 +509,9 @@ static int open_folders(struct keeper *k, char **argv, struct err *err)
 
 static int run(struct keeper *k, char **argv, bool wait_attach, struct err *err)
 {
+	struct err stays = ERR_INIT; /* where it may not leave its session's cgroup, it stays */
+	if (container_place_keeper(&stays) < 0)
+		stays = ERR_INIT;
 	int r = open_folders(k, argv, err);
 	if (r == 0)
 		r = loop_new(&k->loop, err);

@@ -127,7 +127,9 @@ void rig_init(struct rig *rig, const char *script)
 
 	(void)umask(022);
 	*rig = (struct rig){.state_fd = -1, .layers_fd = -1, .in = -1, .out = -1};
-	(void)snprintf(rig->dir, sizeof(rig->dir), "/var/tmp/hull-rig-XXXXXX");
+	/* TMPDIR: where overlay can have its upper folder, in the lab */
+	const char *tmp = getenv("TMPDIR");
+	(void)snprintf(rig->dir, sizeof(rig->dir), "%s/hull-rig-XXXXXX", tmp ? tmp : "/var/tmp");
 	if (!mkdtemp(rig->dir) || chmod(rig->dir, 0755) < 0 || loop_new(&rig->loop, &err) < 0)
 		die("make rig", &err);
 	make_root(rig);
@@ -223,9 +225,11 @@ void rig_top(void *ctx, const struct err *failure, const void *answer)
 void rig_remove(const char *dir)
 {
 	struct err err = ERR_INIT;
-	AUTO_CLOSE int tmp = open("/var/tmp", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	const char *name = strrchr(dir, '/') + 1;
+	AUTO_FREE char *above = strndup(dir, (size_t)(name - dir));
+	AUTO_CLOSE int tmp = above ? open(above, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
 
-	if (path_remove_all(tmp, dir + strlen("/var/tmp/"), &err) < 0)
+	if (path_remove_all(tmp, name, &err) < 0)
 		die("remove rig", &err);
 }
 

@@ -272,7 +272,7 @@ TEST(a_killed_keeper_leaves_nothing_after_repair)
 	EXPECT(!rig_left_anything(&own));
 	EXPECT_EQ(container_isolation.repair(said, own.state_fd, &own.failure), 0);
 	const char *dir = said + strlen(said) + 1;
-	EXPECT(strncmp(dir, "/var/tmp/hull-rig-", 18) == 0);
+	EXPECT(strstr(dir, "/hull-rig-"));
 	rig_remove(dir);
 }
 
