@@ -235,14 +235,6 @@ const char *rows_text(struct rows *rows, int at)
 	return (const char *)sqlite3_column_text(rows->stmt, at);
 }
 
-const void *rows_blob(struct rows *rows, int at, size_t *ret_len)
-{
-	const void *bytes = sqlite3_column_blob(rows->stmt, at);
-
-	*ret_len = (size_t)sqlite3_column_bytes(rows->stmt, at);
-	return bytes;
-}
-
 int rows_text_copy(struct rows *rows, int at, char **ret, struct err *err)
 {
 	const char *text = rows_text(rows, at);
@@ -338,17 +330,4 @@ int db_sync(struct db *db, struct err *err)
 	/* Full: the log is on disk by then, only its place in the file is still to be found. */
 	return r == SQLITE_OK || r == SQLITE_BUSY || (r & 0xff) == SQLITE_FULL ? 0
 									       : db_fail(db, err);
-}
-
-int db_verify(struct db *db, struct err *err)
-{
-	AUTO_FREE char *verdict = NULL;
-
-	int r = db_text(db, "PRAGMA integrity_check(1)", NULL, &verdict, err);
-	if (r < 0)
-		return r;
-	if (!verdict || strcmp(verdict, "ok") != 0)
-		return err_set(err, EUCLEAN, "database '%s' is damaged: %.200s", db->path,
-			       verdict ? verdict : "no answer");
-	return 0;
 }

@@ -66,7 +66,6 @@ int rows_next(struct rows *rows, struct err *err) HULL_MUST_CHECK;
  * for SQL's NULL; an integer's NULL is 0. */
 int64_t rows_int(struct rows *rows, int at);
 const char *rows_text(struct rows *rows, int at);
-const void *rows_blob(struct rows *rows, int at, size_t *ret_len);
 
 /* A copy of text column `at` in *ret (NULL for SQL's NULL), caller frees. */
 int rows_text_copy(struct rows *rows, int at, char **ret, struct err *err) HULL_MUST_CHECK;
@@ -102,9 +101,6 @@ void db_rollback(struct db **txn);
 
 /* Makes what was committed so far outlast a power cut. */
 int db_sync(struct db *db, struct err *err) HULL_MUST_CHECK;
-
-/* Reads the whole file and says whether it is sound (-EUCLEAN when not). Slow. */
-int db_verify(struct db *db, struct err *err) HULL_MUST_CHECK;
 
 #define AUTO_TXN AUTO(db_rollback)
 

@@ -208,16 +208,6 @@ int json_get_int(struct json_object *obj, const char *key, int64_t min, int64_t 
 	return 1;
 }
 
-int json_get_bool(struct json_object *obj, const char *key, bool *ret, struct err *err)
-{
-	struct json_object *value = NULL;
-
-	int r = get_typed(obj, key, json_type_boolean, &value, err);
-	if (r > 0)
-		*ret = json_object_get_boolean(value);
-	return r;
-}
-
 int json_get_obj(struct json_object *obj, const char *key, struct json_object **ret,
 		 struct err *err)
 {

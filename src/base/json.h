@@ -42,8 +42,6 @@ int json_get_str(struct json_object *obj, const char *key, const char **ret, str
 	HULL_MUST_CHECK;
 int json_get_int(struct json_object *obj, const char *key, int64_t min, int64_t max, int64_t *ret,
 		 struct err *err) HULL_MUST_CHECK;
-int json_get_bool(struct json_object *obj, const char *key, bool *ret, struct err *err)
-	HULL_MUST_CHECK;
 int json_get_obj(struct json_object *obj, const char *key, struct json_object **ret,
 		 struct err *err) HULL_MUST_CHECK;
 int json_get_array(struct json_object *obj, const char *key, struct json_object **ret,

@@ -121,7 +121,7 @@ static int add_hierarchy(struct cgroup *cg, struct mount_line *line, bool system
 }
 
 /* v1 first: with both mounted, a controller is where v1 has it. */
-int cgroup_find(struct cgroup *cg, bool systemd, struct err *err)
+static int cgroup_find(struct cgroup *cg, bool systemd, struct err *err)
 {
 	static const char *const types[] = {"cgroup", "cgroup2"};
 	AUTO_BUF struct buf text = BUF_INIT;

@@ -39,10 +39,6 @@ struct cgroup {
 	size_t n;
 };
 
-/* Finds the hierarchies that are mounted here, without the workload's folders. `systemd`: those
- * without controllers (v2 beside v1, name=systemd) instead of those with. */
-int cgroup_find(struct cgroup *cg, bool systemd, struct err *err) HULL_MUST_CHECK;
-
 /* The hierarchy that holds a controller and has the workload's folder, or NULL. */
 const struct hierarchy *cgroup_with(const struct cgroup *cg, enum controller c);
 

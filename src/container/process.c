@@ -375,7 +375,7 @@ static int run_builtin(const struct process *p, struct err *err)
 	return r;
 }
 
-int process_run(struct process *p, struct err *err)
+static int process_run(struct process *p, struct err *err)
 {
 	int r = place_streams(p, err);
 

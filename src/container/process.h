@@ -4,7 +4,7 @@
  * limits, capabilities, seccomp, execve. Used by the first process and by those of exec.
  *
  * Order: process_prepare() with all rights, inside the workload's root; then, in the process that
- * executes, process_run().
+ * executes, process_become().
  */
 #pragma once
 
@@ -35,10 +35,7 @@ int process_prepare(struct process *p, struct err *err) HULL_MUST_CHECK;
  */
 int process_drop(struct process *p, bool filter, struct err *err) HULL_MUST_CHECK;
 
-/* Drops (unless dropped), arranges the streams, and executes. Returns only to tell what failed. */
-int process_run(struct process *p, struct err *err) HULL_MUST_CHECK;
-
-/* process_run(), telling the parent of a failure. */
+/* Drops (unless dropped), arranges the streams, and executes; a failure is told to the parent. */
 _Noreturn void process_become(struct process *p);
 
 /* Tells the parent: a line for people; the failure in err. */

@@ -59,9 +59,6 @@ struct docker_archive {
 	size_t n;
 };
 
-/* The kind that a media type names. */
-enum oci_kind oci_kind(const char *media_type);
-
 /* Each fills *ret, which the caller releases with its _done(). */
 int oci_parse_index(struct json_object *doc, struct oci_index *ret, struct err *err)
 	HULL_MUST_CHECK;

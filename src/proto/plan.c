@@ -82,7 +82,7 @@ static const struct field plan_join_fields[] = {
 	FIELD(1, FIELD_U32, struct plan_join, type),
 	FIELD(2, FIELD_STR, struct plan_join, path),
 };
-const struct record plan_join_record = RECORD(plan_join, plan_join_fields);
+static const struct record plan_join_record = RECORD(plan_join, plan_join_fields);
 
 static const struct field plan_limits_fields[] = {
 	FIELD(1, FIELD_U64, struct plan_limits, memory),

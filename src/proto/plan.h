@@ -158,4 +158,3 @@ extern const struct record plan_mount_record;
 extern const struct record plan_file_record;
 extern const struct record plan_device_record;
 extern const struct record plan_rlimit_record;
-extern const struct record plan_join_record;

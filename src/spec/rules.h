@@ -62,9 +62,6 @@ int rules_default(struct rules *rules, uint64_t caps, struct err *err) HULL_MUST
 int rules_read(const char *path, uint64_t caps, struct rules **ret, struct err *err)
 	HULL_MUST_CHECK;
 
-/* The number of a capability by name ("CAP_SYS_ADMIN"), or -1. */
-int rules_capability(const char *name);
-
 /* A call's number in one ABI. */
 struct call {
 	const char *name;

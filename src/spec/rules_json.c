@@ -62,7 +62,8 @@ static const char *const capabilities[] = {
 	"CHECKPOINT_RESTORE",
 };
 
-int rules_capability(const char *name)
+/* The number of a capability by name ("CAP_SYS_ADMIN"), or -1. */
+static int rules_capability(const char *name)
 {
 	const char *rest = name;
 
