@@ -67,7 +67,7 @@ static int add_partition(int disk, int number, const struct machine_extent *e, s
 int disk_layers(const struct list *extents, const char *folder, struct strv *ret, struct err *err)
 {
 	const struct machine_extent *e = extents->items;
-	char name[SYSFS_NAME], device[SYSFS_NAME + 24], to[256];
+	char name[SYSFS_NAME], device[SYSFS_NAME + 32], to[256];
 
 	if (extents->n > PARTITIONS_MAX)
 		return err_set(err, E2BIG, "an image of %zu layers; a machine takes %d", extents->n,
