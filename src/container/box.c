@@ -140,17 +140,22 @@ static int box_enter(const struct box *box, struct err *err)
 }
 
 /*
- * The new root, on "/" until now, becomes the namespace's root, and all of the host's tree goes. In
+ * The new root, on "/" until now, becomes the namespace's root, and all of the host's tree goes:
+ * the old root is moved on top of the new one, with the files' tmpfs (when there is one) on it in
+ * turn, and umount2(2) takes the topmost only. What stayed there would be the root of everyone who
+ * joins the namespace: the host's. In
  * an initramfs the kernel refuses pivot_root(2) (EINVAL: the root there has no parent); the new
  * root then covers the old one, as in any booted system.
  */
-static int pivot(int root, struct err *err)
+static int pivot(int root, bool has_files, struct err *err)
 {
 	if (fchdir(root) < 0)
 		return err_sys(err, "enter the new root");
 	if (syscall(SYS_pivot_root, ".", ".") == 0) {
-		if (umount2(".", MNT_DETACH) < 0)
-			return err_sys(err, "let go of the old root");
+		for (int i = 0; i < 1 + has_files; i++) {
+			if (umount2(".", MNT_DETACH) < 0)
+				return err_sys(err, "let go of the old root");
+		}
 	} else if (errno != EINVAL) {
 		return err_sys(err, "change to the new root");
 	} else if (chroot(".") < 0) {
@@ -161,8 +166,7 @@ static int pivot(int root, struct err *err)
 
 /*
  * Files of the plan live on a small tmpfs. It is attached on "/" before the root is, which covers
- * it: so it goes with the old root, and who joins the namespace later comes out on top, in the new
- * one.
+ * it: so it goes with the old root (pivot()).
  */
 static int files_new(int host, struct err *err)
 {
@@ -233,7 +237,7 @@ static int box_mount(const struct box *box, struct err *err)
 	if (r == 0 && box->plan->root.readonly)
 		r = mount_change(box->root, &(struct mount_change){.set = MOUNT_ATTR_RDONLY}, "/",
 				 err);
-	return r < 0 ? r : pivot(box->root, err);
+	return r < 0 ? r : pivot(box->root, files >= 0, err);
 }
 
 static int box_console(const struct box *box, struct tty *tty, struct err *err)

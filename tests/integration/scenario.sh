@@ -181,6 +181,8 @@ check 'logs --tail shows the end' is 1 sh -c '"$0" logs --tail 1 web 2>&1 | wc -
 check 'logs -f goes on until it ends' status 0 sh -c 'timeout 5 "$0" logs -f web 2>/dev/null | grep -qx ready' "$HULL"
 check 'logs -t shows when' sh -c '"$0" logs -t web 2>/dev/null | grep -qE "^20[0-9T:.-]+Z ready$"' "$HULL"
 check 'exec runs one more process' is hello hull exec web echo hello
+check 'exec stands in the root of the workload, and nothing lies under it' is '1 scenario' \
+	hull exec web awk '$4 == "/" && $5 == "/" { n++ } END { getline what <"/data/file"; print n " " (what == "from-image" ? "scenario" : "host") }' /proc/self/mountinfo
 check 'exec hands standard input on' is typed sh -c 'echo typed | "$0" exec -i web cat' "$HULL"
 check 'exec gives the status of its process' status 5 hull exec web sh -c 'exit 5'
 check 'exec of a program that is not there gives 127' status 127 hull exec web no-such-program
