@@ -162,12 +162,26 @@ int program_path(const char *name, char **ret, struct err *err)
 		       self);
 }
 
+void proc_default_signals(void)
+{
+	const struct {
+		void *handler;
+		unsigned long flags;
+		void *restorer;
+		uint64_t mask;
+	} by_default = {0};
+	const uint64_t none = 0;
+
+	for (int sig = 1; sig < NSIG; sig++)
+		(void)syscall(SYS_rt_sigaction, sig, &by_default, NULL, sizeof(none));
+	(void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof(none));
+}
+
 /* In the child: puts the three streams in place and lets `keep` survive. Only async-signal-safe
  * calls. */
 static void child_setup(const struct spawn *s)
 {
 	int std[3] = {s->in, s->out, s->err};
-	sigset_t none;
 
 	for (int i = 0; i < 3; i++) {
 		if (std[i] < 0)
@@ -185,10 +199,7 @@ static void child_setup(const struct spawn *s)
 		(void)fcntl(s->keep[i], F_SETFD, 0);
 	if (s->new_session)
 		(void)setsid();
-	for (int sig = 1; sig < NSIG; sig++)
-		(void)sigaction(sig, &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
-	(void)sigemptyset(&none);
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	proc_default_signals();
 }
 
 /* execvp() takes char *const[] but does not write to the strings (POSIX, exec rationale). */

@@ -44,6 +44,13 @@ bool proc_alive(const struct proc_id *id);
  */
 int program_path(const char *name, char **ret, struct err *err) HULL_MUST_CHECK;
 
+/*
+ * In a child before exec: no signal is ignored, handled or blocked any more. The kernel is asked
+ * directly, since the C library keeps signals 32 and 33 from its callers, and a parent may have
+ * handed those on as well. Async-signal-safe.
+ */
+void proc_default_signals(void);
+
 /* One child of proc_spawn(): what it is started with. */
 struct spawn {
 	const char *const *argv; /* argv[0] is a path, or a name looked up in PATH */

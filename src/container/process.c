@@ -20,6 +20,7 @@
 
 #include "base/err.h"
 #include "base/fd.h"
+#include "base/proc.h"
 #include "base/str.h"
 #include "container/builtin.h"
 #include "container/note.h"
@@ -343,26 +344,6 @@ static int exec_program(struct process *p, struct err *err)
 	return err_set(err, -r, "execute '%s': %s", name, strerrordesc_np(-r));
 }
 
-/*
- * What whoever drives us ignores (SIGPIPE) or blocks would be ignored and blocked by the program
- * too. The kernel is asked directly: the C library keeps signals 32 and 33 from its callers, and
- * those may have been inherited as well.
- */
-static void default_signals(void)
-{
-	const struct {
-		void *handler;
-		unsigned long flags;
-		void *restorer;
-		uint64_t mask;
-	} by_default = {0};
-	const uint64_t none = 0;
-
-	for (int sig = 1; sig <= SIGRTMAX; sig++)
-		(void)syscall(SYS_rt_sigaction, sig, &by_default, NULL, sizeof(none));
-	(void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof(none));
-}
-
 /* The parent takes the closing of the socket for the start, as execve would close it. */
 static int run_builtin(const struct process *p, struct err *err)
 {
@@ -388,7 +369,7 @@ static int process_run(struct process *p, struct err *err)
 		r = load_seccomp(p->what, err);
 	if (r < 0)
 		return r;
-	default_signals();
+	proc_default_signals();
 	if (p->what->builtin)
 		return run_builtin(p, err);
 	/* what this process has open was close-on-exec from birth; this is the second lock */
