@@ -215,6 +215,32 @@ TEST(files_are_put_over_the_image)
 	EXPECT_STR(rig.output.data, "text\ntext\n644\n");
 }
 
+/* Who joins a mount namespace comes out at what lies topmost on its root. */
+TEST(exec_sees_the_workloads_root_and_nothing_of_the_hosts_with_files_of_the_plan)
+{
+	for (int with = 0; with < 2; with++) {
+		if (!rig_can())
+			return;
+		AUTO_RIG struct rig rig;
+		struct err err = ERR_INIT;
+		rig_init(&rig, "sleep 1000");
+		rig_file(&rig, "root/etc/motd", "the workload's", 0644);
+		if (with) {
+			struct plan_file *f = list_add(&rig.plan.files, &plan_file_record);
+			EXPECT(f);
+			f->path = strdup("/etc/hosts");
+			f->mode = 0644;
+			EXPECT_EQ(bytes_set(&f->content, "text\n", 5, &err), 0);
+		}
+		EXPECT_EQ(rig_create(&rig), 0);
+		EXPECT_EQ(rig_start(&rig), 0);
+		EXPECT_EQ(rig_exec(&rig,
+				   "cat /etc/motd; echo; grep -c ' / / ' /proc/self/mountinfo"),
+			  0);
+		EXPECT(strstr(rig.output.data, "the workload's\n1\n"));
+	}
+}
+
 TEST(masked_and_read_only_paths_are)
 {
 	if (!rig_can())
