@@ -70,14 +70,16 @@ int keeper_net_prepare(struct keeper_net *n, struct plan *plan, struct strv *por
 	int r = bind_ports(n, ports, err);
 	if (r == 0)
 		r = network_ensure(&n->network, &n->report, err);
-	if (r < 0 || !n->orders->vm)
+	if (r < 0)
 		return r;
+	n->attached = true; /* from here on there is something to take down */
+	if (!n->orders->vm)
+		return 0;
 
 	char name[NET_LINK_NAME];
 	r = network_attach_machine(&n->network, n->id, err);
 	if (r < 0)
 		return r;
-	n->attached = true;
 	network_link_name(n->id, name);
 	free(plan->machine.tap);
 	plan->machine.tap = strdup(name);
@@ -94,11 +96,8 @@ int keeper_net_attach(struct keeper_net *n, int netns, struct err *err)
 		return err_set(err, EINVAL, "it has no network namespace of its own to attach");
 	if (!n->orders->vm)
 		r = network_attach_container(&n->network, n->id, netns, n->address, err);
-	if (r < 0)
+	if (r < 0 || !n->ports)
 		return r;
-	n->attached = true;
-	if (!n->ports)
-		return 0;
 	r = network_publish(&n->network, n->id, n->orders->ports.items, n->orders->ports.n,
 			    n->address, err);
 	return r == 0 ? ports_serve(n->ports, n->loop, n->address, err) : r;
@@ -118,7 +117,7 @@ void keeper_net_detach(struct keeper_net *n)
 	n->attached = false;
 	if (n->ports)
 		ports_stop(n->ports);
-	if (network_detach(&n->network, n->id, &ignored) < 0)
+	if (network_detach_soon(&n->network, n->id, &ignored) < 0)
 		n->attached = true;
 }
 

@@ -170,9 +170,8 @@ static int count_ports(struct netlink *nl, const struct network *net, unsigned *
 	return r < 0 ? r : 0;
 }
 
-/* Takes down what there is, held alone and without ports: the accept elsewhere, and with `whole`
- * table and bridge. */
-static int dismantle(struct netlink *nl, const struct network *net, bool whole, struct err *err)
+/* Takes down what there is, held alone and without ports. */
+static int dismantle(struct netlink *nl, const struct network *net, struct err *err)
 {
 	AUTO(auto_netlink_close) struct netlink *nft = NULL;
 	struct err failure = ERR_INIT;
@@ -180,11 +179,11 @@ static int dismantle(struct netlink *nl, const struct network *net, bool whole, 
 	int r = firewall_open(&nft, &failure);
 	if (r == 0)
 		r = foreign_forget(nft, net, &failure);
-	if (r == 0 && whole)
+	if (r == 0)
 		r = firewall_remove(nft, net, &failure);
 	if (r < 0 && !firewall_is_missing(r))
 		return err_set(err, failure.code, "%s", failure.msg);
-	return whole ? link_delete(nl, net->bridge, err) : 0;
+	return link_delete(nl, net->bridge, err);
 }
 
 /* What there is of a network. */
@@ -245,7 +244,7 @@ static int make_bridge(struct netlink *nl, const struct network *net, const stru
 		return err_set(err, EADDRINUSE, "bridge '%s' is in use with another subnet",
 			       net->bridge);
 	if (r == 0 && (c->bridge.index || c->has_table))
-		r = dismantle(nl, net, true, err);
+		r = dismantle(nl, net, err);
 	if (r == 0)
 		r = add_bridge(nl, net, err);
 	if (r == 0)
@@ -345,7 +344,7 @@ int bridge_retire(struct netlink *nl, const struct network *net, struct err *err
 	if (lock < 0)
 		return lock;
 	r = count_ports(nl, net, &ports, err);
-	return r < 0 || ports > 0 ? r : dismantle(nl, net, !net->keep, err);
+	return r < 0 || ports > 0 ? r : dismantle(nl, net, err);
 }
 
 int network_ensure(const struct network *net, struct network_report *ret, struct err *err)
@@ -377,5 +376,5 @@ int network_remove(const struct network *net, struct err *err)
 	r = count_ports(nl, net, &ports, err);
 	if (r == 0 && ports > 0)
 		return err_set(err, EBUSY, "network '%s' is in use", net->bridge);
-	return r < 0 ? r : dismantle(nl, net, true, err);
+	return r < 0 ? r : dismantle(nl, net, err);
 }

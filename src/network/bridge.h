@@ -25,8 +25,7 @@ int bridge_ensure(struct netlink *nl, const struct network *net, struct network_
 int bridge_find(struct netlink *nl, const struct network *net, struct link *ret, struct err *err)
 	HULL_MUST_CHECK;
 
-/* After a workload's link went: when it was the last one, closes the way through other programs'
- * firewalls, and removes the network unless it is to be kept. */
+/* After a workload's link went: removes the network when it was the last one. */
 int bridge_retire(struct netlink *nl, const struct network *net, struct err *err) HULL_MUST_CHECK;
 
 /* Whether a failure of the firewall's functions means a kernel without nftables. */

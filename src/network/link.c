@@ -2,6 +2,7 @@
 /* Interfaces, addresses and routes (rtnetlink). */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/if_bridge.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
@@ -125,6 +126,33 @@ int link_delete(struct netlink *nl, const char *name, struct err *err)
 	(void)snprintf(what, sizeof(what), "remove interface '%s'", name);
 	int r = netlink_ask(nl, nlh, what, err);
 	return r == NETLINK_ABSENT ? 0 : r;
+}
+
+int link_delete_index(struct netlink *nl, int index, struct err *err)
+{
+	struct ifinfomsg *ifi;
+	struct nlmsghdr *nlh = begin_link(nl, RTM_DELLINK, 0, &ifi);
+
+	ifi->ifi_index = index;
+	int r = netlink_ask(nl, nlh, "remove interface", err);
+	return r == NETLINK_ABSENT ? 0 : r;
+}
+
+int link_mute(struct netlink *nl, int index, struct err *err)
+{
+	struct err failure = ERR_INIT;
+	struct ifinfomsg *ifi;
+	struct nlmsghdr *nlh = begin_link(nl, RTM_SETLINK, 0, &ifi);
+
+	ifi->ifi_family = AF_BRIDGE;
+	ifi->ifi_index = index;
+	struct nlattr *port = mnl_attr_nest_start(nlh, IFLA_PROTINFO);
+	mnl_attr_put_u8(nlh, IFLA_BRPORT_STATE, BR_STATE_DISABLED);
+	mnl_attr_nest_end(nlh, port);
+	int r = netlink_ask(nl, nlh, "disable bridge port", &failure);
+	if (r >= 0 || r == -EINVAL || r == -EOPNOTSUPP) /* it is on no bridge */
+		return 0;
+	return r == -ENETDOWN ? 0 : err_set(err, failure.code, "%s", failure.msg);
 }
 
 int link_up(struct netlink *nl, int index, int master, uint32_t mtu, struct err *err)

@@ -114,6 +114,13 @@ int link_list(struct netlink *nl, int master, link_fn *fn, void *ctx, struct err
 /* Removes an interface by name; absent is fine. A veth takes its peer along. */
 int link_delete(struct netlink *nl, const char *name, struct err *err) HULL_MUST_CHECK;
 
+/* The same by its index. */
+int link_delete_index(struct netlink *nl, int index, struct err *err) HULL_MUST_CHECK;
+
+/* Lets nothing pass a bridge's port any more, at once (other ways of ending it take a while); one
+ * that is none, or gone, is fine. */
+int link_mute(struct netlink *nl, int index, struct err *err) HULL_MUST_CHECK;
+
 /* Sets an interface up, and makes it a port of the bridge `master` with that MTU unless they are
  * 0. */
 int link_up(struct netlink *nl, int index, int master, uint32_t mtu, struct err *err)

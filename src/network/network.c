@@ -3,18 +3,25 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/if_tun.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "base/err.h"
 #include "base/fd.h"
+#include "base/proc.h"
 #include "network/bridge.h"
 #include "network/firewall.h"
 #include "network/netlink.h"
 
-enum { LOOPBACK_INDEX = 1 /* in every network namespace */ };
+enum {
+	LOOPBACK_INDEX = 1, /* in every network namespace */
+	GRACE_NS = 250 * 1000 * 1000,
+};
 
 static const char link_prefix[] = "hl";
 
@@ -171,25 +178,90 @@ int network_publish(const struct network *net, const char *id, const struct keep
 	return err_set(err, failure.code, "network: %s", failure.msg);
 }
 
-int network_detach(const struct network *net, const char *id, struct err *err)
+/* Withdraws the ports of a workload, where there is a firewall. */
+static int withdraw(const struct network *net, const char *id, struct err *err)
 {
 	AUTO(auto_netlink_close) struct netlink *nft = NULL;
-	AUTO(auto_netlink_close) struct netlink *nl = NULL;
 	struct err failure = ERR_INIT;
-	char name[NET_LINK_NAME];
 
 	int r = firewall_open(&nft, &failure);
 	if (r == 0)
 		r = firewall_withdraw(nft, net, id, &failure);
+	return r >= 0 || firewall_is_missing(r) ? 0 : err_set(err, failure.code, "%s", failure.msg);
+}
+
+int network_detach(const struct network *net, const char *id, struct err *err)
+{
+	AUTO(auto_netlink_close) struct netlink *nl = NULL;
+	struct err failure = ERR_INIT;
+	char name[NET_LINK_NAME];
+
+	int ports = withdraw(net, id, &failure);
 	network_link_name(id, name);
-	int r2 = netlink_open(NETLINK_ROUTE, &nl, err); /* tried whatever became of the ports */
-	if (r2 == 0)
-		r2 = link_delete(nl, name, err);
-	if (r2 == 0)
-		r2 = bridge_retire(nl, net, err);
-	if (r2 == 0 && r < 0 && !firewall_is_missing(r))
-		r2 = err_set(err, failure.code, "%s", failure.msg);
-	return r2 < 0 ? err_wrap(err, "detach from network") : 0;
+	int r = netlink_open(NETLINK_ROUTE, &nl, err); /* tried whatever became of the ports */
+	if (r == 0)
+		r = link_delete(nl, name, err);
+	if (r == 0)
+		r = bridge_retire(nl, net, err);
+	if (r == 0 && ports < 0)
+		r = err_set(err, failure.code, "%s", failure.msg);
+	return r < 0 ? err_wrap(err, "detach from network") : 0;
+}
+
+/* The rest of a detachment, in a process of its own that holds nothing of its parent's. What fails
+ * here, or is killed, repair finds by the workload's id. */
+static void detach_rest(const struct network *net, int index)
+{
+	AUTO(auto_netlink_close) struct netlink *nl = NULL;
+	struct timespec grace = {.tv_nsec = GRACE_NS};
+	struct err ignored = ERR_INIT;
+
+	(void)setsid();
+	(void)close_range(0, UINT_MAX, 0);
+	for (int i = 0; i < 3; i++)
+		(void)open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (netlink_open(NETLINK_ROUTE, &nl, &ignored) < 0 ||
+	    (index && link_delete_index(nl, index, &ignored) < 0))
+		return;
+	(void)nanosleep(&grace, NULL);
+	if (bridge_retire(nl, net, &ignored) < 0)
+		return;
+}
+
+static int detach_in_background(const struct network *net, int index, struct err *err)
+{
+	pid_t pid = fork();
+
+	if (pid < 0)
+		return err_sys(err, "start a process");
+	if (pid == 0) {
+		if (fork() == 0) /* an orphan: nobody has to reap it */
+			detach_rest(net, index);
+		_exit(0);
+	}
+	int r = proc_wait(pid, err);
+	return r < 0 ? r : 0;
+}
+
+int network_detach_soon(const struct network *net, const char *id, struct err *err)
+{
+	AUTO(auto_netlink_close) struct netlink *nl = NULL;
+	struct err failure = ERR_INIT;
+	struct link link = {0};
+	char name[NET_LINK_NAME];
+
+	int ports = withdraw(net, id, &failure);
+	network_link_name(id, name);
+	int r = netlink_open(NETLINK_ROUTE, &nl, err);
+	if (r == 0)
+		r = link_get(nl, name, &link, err);
+	if (r == 0)
+		r = link_mute(nl, link.index, err);
+	if (r >= 0)
+		r = detach_in_background(net, link.index, err);
+	if (r == 0 && ports < 0)
+		r = err_set(err, failure.code, "%s", failure.msg);
+	return r < 0 ? err_wrap(err, "detach from network") : 0;
 }
 
 static int list_id(const struct link *link, void *ctx, struct err *err)

@@ -34,7 +34,6 @@ enum {
 struct network {
 	const char *bridge; /* "hull0"; at most 15 of [a-z0-9-] */
 	struct subnet subnet;
-	bool keep; /* it stays when its last workload is detached; else it goes with that one */
 };
 
 /* What network_ensure() did to the host, and what the user should know. */
@@ -90,12 +89,18 @@ int network_publish(const struct network *net, const char *id, const struct keep
 		    size_t n_ports, uint32_t address, struct err *err) HULL_MUST_CHECK;
 
 /*
- * Removes all that the workload has on the network; nothing there is fine. The ports go first and
- * at once. The link takes some milliseconds (the kernel waits for its readers), so tell the user of
- * the exit before; a container's link also dies with its namespace. With the last workload goes
- * what stands in other programs' firewalls, and the network unless it is to be kept.
+ * Removes all that the workload has on the network; nothing there is fine. With the last workload
+ * goes the network, and what stands in other programs' firewalls. Takes some tens of milliseconds:
+ * the kernel waits for its readers at each interface that goes.
  */
 int network_detach(const struct network *net, const char *id, struct err *err) HULL_MUST_CHECK;
+
+/*
+ * The same for a workload that has ended, without the wait: at once the ports are withdrawn and
+ * nothing passes the link any more; a process of its own, which the caller need not reap, removes
+ * the rest. It leaves an idle network in place for a moment, since often the next workload follows.
+ */
+int network_detach_soon(const struct network *net, const char *id, struct err *err) HULL_MUST_CHECK;
 
 /* Adds to *ids the head (NET_ID_LEN digits) of the id of each workload that has anything on the
  * network, each once; for repair. */

@@ -172,6 +172,7 @@ static inline pid_t lab_keeper(struct ports *set, uint32_t address)
 }
 
 static const char *const id_a = "aaaaaaaaaaaa1111111111111111111111111111111111111111111111111111";
+static const char *const id_c = "cccccccccccc3333333333333333333333333333333333333333333333333333";
 static const char *const id_b = "bbbbbbbbbbbb2222222222222222222222222222222222222222222222222222";
 
 static inline struct network net0(void)

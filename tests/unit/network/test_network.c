@@ -223,7 +223,7 @@ TEST(the_ports_of_a_workload_are_there_once_and_go_together)
 
 	EXPECT(lab_enter());
 	EXPECT_EQ(network_ensure(&net, &report, &err), 0);
-	net.keep = true;
+	EXPECT_EQ(network_attach_machine(&net, id_c, &err), 0); /* keeps the network */
 	for (uint32_t i = 0; i < MANY; i++)
 		ports[i] = (struct keeper_port){.host_port = 1000 + i, .port = 2000 + i};
 	EXPECT_EQ(network_publish(&net, id_a, ports, MANY, nth(0), &err), 0);
@@ -320,7 +320,7 @@ TEST(a_failed_attach_leaves_nothing)
 	EXPECT_STR(ids.v[0], "aaaaaaaaaaaa");
 }
 
-TEST(the_network_goes_with_its_last_workload_unless_it_is_kept)
+TEST(the_network_goes_with_its_last_workload)
 {
 	struct err err = ERR_INIT;
 	struct network net = net0();
@@ -336,12 +336,74 @@ TEST(the_network_goes_with_its_last_workload_unless_it_is_kept)
 	EXPECT_EQ(network_detach(&net, id_a, &err), 0);
 	EXPECT(!has_link("hull0"));
 	EXPECT_EQ(elements("hull0"), -1);
+}
 
-	net.keep = true;
-	EXPECT_EQ(network_attach_container(&net, id_a, a, nth(0), &err), 0);
-	EXPECT_EQ(network_detach(&net, id_a, &err), 0);
-	EXPECT(has_link("hull0"));
+/* Milliseconds until the interface is gone, at most 2,000. */
+static int gone_after(const char *name)
+{
+	uint64_t start = clock_ms();
+
+	while (has_link(name) && clock_ms() - start < 2000)
+		(void)usleep(1000);
+	return (int)(clock_ms() - start);
+}
+
+TEST(a_workload_detached_soon_is_silent_at_once_and_gone_in_a_moment)
+{
+	AUTO_WORLD struct world w;
+	struct err err = ERR_INIT;
+	struct keeper_port port = {.host_port = 8080, .port = 80};
+	struct lab_peer peer = {.address = nth(0), .port = 80};
+	struct lab_peer published = {.address = OUTSIDE_HOST, .port = 8080};
+
+	EXPECT(world_open(&w));
+	EXPECT_EQ(network_publish(&w.net, id_a, &port, 1, nth(0), &err), 0);
+	pid_t server = lab_server(w.a, &peer);
+	EXPECT_EQ(lab_in(-1, lab_ask, &peer), 0);
+	EXPECT_EQ(network_detach_soon(&w.net, id_a, &err), 0);
 	EXPECT_EQ(elements("hull0"), 0);
+	int direct = lab_in(-1, lab_ask, &peer);
+	int outside_in = lab_in(w.outside, lab_ask, &published);
+	lab_stop(server);
+	EXPECT_EQ(direct, 1);
+	EXPECT_EQ(outside_in, 1);
+	EXPECT(gone_after("hlaaaaaaaaaaaa") < 1000);
+	EXPECT(gone_after("hull0") < 2000);
+	EXPECT_EQ(elements("hull0"), -1);
+	EXPECT_EQ(network_detach_soon(&w.net, id_a, &err), 0);
+}
+
+static int index_of(const char *name)
+{
+	AUTO(auto_netlink_close) struct netlink *nl = NULL;
+	struct err err = ERR_INIT;
+	struct link link = {0};
+
+	if (netlink_open(NETLINK_ROUTE, &nl, &err) < 0 || link_get(nl, name, &link, &err) != 0)
+		return -1;
+	return link.index;
+}
+
+TEST(a_workload_that_follows_finds_the_network_of_the_one_before)
+{
+	struct err err = ERR_INIT;
+	struct network net = net0();
+	struct lab_peer peer = {.address = nth(0), .port = 80};
+	int first = 0;
+
+	EXPECT(lab_enter());
+	for (int i = 0; i < 8; i++) { /* the same workload, started again */
+		AUTO_CLOSE int ns = lab_netns();
+		EXPECT_EQ(network_attach_container(&net, id_a, ns, nth(0), &err), 0);
+		first = first ? first : index_of("hull0");
+		EXPECT_EQ(index_of("hull0"), first);
+		pid_t server = lab_server(ns, &peer);
+		int answer = lab_in(-1, lab_ask, &peer);
+		lab_stop(server);
+		EXPECT_EQ(answer, 0);
+		EXPECT_EQ(network_detach_soon(&net, id_a, &err), 0);
+	}
+	EXPECT(gone_after("hull0") < 2000);
 }
 
 TEST(a_network_is_made_again_with_another_subnet_when_nobody_is_on_it)
@@ -359,8 +421,8 @@ TEST(a_network_is_made_again_with_another_subnet_when_nobody_is_on_it)
 	EXPECT_EQ(network_ensure(&new, &report, &err), -EADDRINUSE);
 	EXPECT_STR(err.msg, "network: bridge 'hull0' is in use with another subnet");
 	err = ERR_INIT;
-	old.keep = true;
 	EXPECT_EQ(network_detach(&old, id_b, &err), 0);
+	EXPECT_EQ(network_ensure(&old, &report, &err), 0);
 	EXPECT_EQ(network_ensure(&new, &report, &err), 0);
 	EXPECT(report.created);
 	EXPECT_EQ(network_attach_container(&new, id_a, a, subnet_nth(&new.subnet, 0), &err), 0);
@@ -541,7 +603,7 @@ TEST(a_host_without_nft_is_told_and_attaches_all_the_same)
 	EXPECT(lab_enter());
 	AUTO_CLOSE int a = lab_netns();
 	char *path = strdup(getenv("PATH"));
-	(void)setenv("PATH", "/nowhere", 1);
+	(void)setenv("PATH", "/proc/self/nowhere", 1);
 	int r = network_ensure(&net, &report, &err);
 	(void)setenv("PATH", path, 1);
 	free(path);
