@@ -316,7 +316,9 @@ static const char *last_line(struct buf *text)
 	return nl ? nl + 1 : text->len ? text->data : "no reason given";
 }
 
-int proc_run(const char *const *argv, const char *input, struct buf *out, struct err *err)
+/* held: -1 for none. */
+static int run(const char *const *argv, const char *input, struct buf *out, int held,
+	       struct err *err)
 {
 	int pipes[3][2] = {{-1, -1}, {-1, -1}, {-1, -1}};
 	AUTO_BUF struct buf complaint = BUF_INIT;
@@ -331,7 +333,9 @@ int proc_run(const char *const *argv, const char *input, struct buf *out, struct
 		pid = proc_spawn(&(struct spawn){.argv = argv,
 						 .in = pipes[0][0],
 						 .out = pipes[1][1],
-						 .err = pipes[2][1]},
+						 .err = pipes[2][1],
+						 .keep = &held,
+						 .n_keep = held >= 0},
 				 err);
 		r = pid < 0 ? pid : 0;
 	}
@@ -356,4 +360,14 @@ int proc_run(const char *const *argv, const char *input, struct buf *out, struct
 		return err_set(err, EIO, "%s: %s (exit status %d)", argv[0], last_line(&complaint),
 			       r);
 	return r < 0 ? r : (out ? buf_check(out, err) : 0);
+}
+
+int proc_run(const char *const *argv, const char *input, struct buf *out, struct err *err)
+{
+	return run(argv, input, out, -1, err);
+}
+
+int proc_run_holding(const char *const *argv, const char *input, int held, struct err *err)
+{
+	return run(argv, input, NULL, held, err);
 }

@@ -74,5 +74,12 @@ struct buf;
 int proc_run(const char *const *argv, const char *input, struct buf *out, struct err *err)
 	HULL_MUST_CHECK;
 
+/*
+ * The same without output, and the child holds the descriptor `held` (a lock, say) as long as it
+ * runs, whatever becomes of the caller.
+ */
+int proc_run_holding(const char *const *argv, const char *input, int held, struct err *err)
+	HULL_MUST_CHECK;
+
 /* Waits for a child; returns its wait status as the shell counts it: 0-255, or 128 + signal. */
 int proc_wait(pid_t pid, struct err *err) HULL_MUST_CHECK;

@@ -22,7 +22,7 @@ static const char lock_path[] = "/run/hull-network.lock";
 
 /*
  * Takes the host's one lock for networks; the caller closes the descriptor returned. The programs
- * that run under it (nft, iptables) inherit it: when hull is killed it stands until they are done.
+ * that run under it (nft, iptables) hold it too: when hull is killed it stands until they are done.
  */
 static int take_lock(bool alone, struct err *err)
 {
@@ -33,10 +33,8 @@ static int take_lock(bool alone, struct err *err)
 	if (fd < 0)
 		return err_sys(err, "open '%s'", lock_path);
 	for (int i = 0; i < PAUSES; i++) {
-		if (flock(fd, (alone ? LOCK_EX : LOCK_SH) | LOCK_NB) == 0) {
-			(void)fcntl(fd, F_SETFD, 0);
+		if (flock(fd, (alone ? LOCK_EX : LOCK_SH) | LOCK_NB) == 0)
 			return TAKE_FD(fd);
-		}
 		if (errno != EWOULDBLOCK && errno != EINTR)
 			return err_sys(err, "lock '%s'", lock_path);
 		(void)nanosleep(&pause, NULL);
@@ -171,14 +169,14 @@ static int count_ports(struct netlink *nl, const struct network *net, unsigned *
 }
 
 /* Takes down what there is, held alone and without ports. */
-static int dismantle(struct netlink *nl, const struct network *net, struct err *err)
+static int dismantle(struct netlink *nl, const struct network *net, int lock, struct err *err)
 {
 	AUTO(auto_netlink_close) struct netlink *nft = NULL;
 	struct err failure = ERR_INIT;
 
 	int r = firewall_open(&nft, &failure);
 	if (r == 0)
-		r = foreign_forget(nft, net, &failure);
+		r = foreign_forget(nft, net, lock, &failure);
 	if (r == 0)
 		r = firewall_remove(nft, net, &failure);
 	if (r < 0 && !firewall_is_missing(r))
@@ -233,8 +231,8 @@ static int look(struct netlink *nl, const struct network *net, struct condition 
 }
 
 /* Makes the bridge, held alone: one that was not finished, or served another subnet, goes first. */
-static int make_bridge(struct netlink *nl, const struct network *net, const struct condition *c,
-		       struct err *err)
+static int make_bridge(struct netlink *nl, const struct network *net, int lock,
+		       const struct condition *c, struct err *err)
 {
 	struct link bridge = {0};
 	unsigned ports;
@@ -244,7 +242,7 @@ static int make_bridge(struct netlink *nl, const struct network *net, const stru
 		return err_set(err, EADDRINUSE, "bridge '%s' is in use with another subnet",
 			       net->bridge);
 	if (r == 0 && (c->bridge.index || c->has_table))
-		r = dismantle(nl, net, err);
+		r = dismantle(nl, net, lock, err);
 	if (r == 0)
 		r = add_bridge(nl, net, err);
 	if (r == 0)
@@ -269,13 +267,13 @@ static int make(struct netlink *nl, const struct network *net, struct network_re
 		return lock;
 	int r = look(nl, net, &c, err);
 	if (r == 0 && !is_whole(&c)) {
-		r = make_bridge(nl, net, &c, err);
+		r = make_bridge(nl, net, lock, &c, err);
 		report->created = r == 0;
 		c.has_table = false;
 	}
 	if (r < 0 || c.has_table)
 		return r;
-	r = firewall_create(net, &failure);
+	r = firewall_create(net, lock, &failure);
 	if (r == -ENOENT || firewall_is_missing(r)) /* no program, or no support in the kernel */
 		(void)snprintf(report->notice, sizeof(report->notice),
 			       "no nftables here (%.100s): workloads have no way out, published "
@@ -286,14 +284,15 @@ static int make(struct netlink *nl, const struct network *net, struct network_re
 	return 0;
 }
 
-static int open_way(const struct network *net, struct network_report *report, struct err *err)
+static int open_way(const struct network *net, int lock, struct network_report *report,
+		    struct err *err)
 {
 	AUTO(auto_netlink_close) struct netlink *nft = NULL;
 	struct err failure = ERR_INIT;
 
 	int r = firewall_open(&nft, &failure);
 	if (r == 0)
-		r = foreign_allow(nft, net, report->notice, sizeof(report->notice), &failure);
+		r = foreign_allow(nft, net, lock, report->notice, sizeof(report->notice), &failure);
 	return r >= 0 || firewall_is_missing(r) ? 0 : err_set(err, failure.code, "%s", failure.msg);
 }
 
@@ -314,7 +313,7 @@ int bridge_ensure(struct netlink *nl, const struct network *net, struct network_
 			report->mtu = c.bridge.mtu;
 			r = ensure_forwarding(&report->forwarding_enabled, err);
 			if (r == 0 && c.has_table)
-				r = open_way(net, report, err);
+				r = open_way(net, shared, report, err);
 			if (r == 0)
 				*lock = TAKE_FD(shared);
 			return r;
@@ -344,7 +343,7 @@ int bridge_retire(struct netlink *nl, const struct network *net, struct err *err
 	if (lock < 0)
 		return lock;
 	r = count_ports(nl, net, &ports, err);
-	return r < 0 || ports > 0 ? r : dismantle(nl, net, err);
+	return r < 0 || ports > 0 ? r : dismantle(nl, net, lock, err);
 }
 
 int network_ensure(const struct network *net, struct network_report *ret, struct err *err)
@@ -376,5 +375,5 @@ int network_remove(const struct network *net, struct err *err)
 	r = count_ports(nl, net, &ports, err);
 	if (r == 0 && ports > 0)
 		return err_set(err, EBUSY, "network '%s' is in use", net->bridge);
-	return r < 0 ? r : dismantle(nl, net, err);
+	return r < 0 ? r : dismantle(nl, net, lock, err);
 }

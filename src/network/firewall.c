@@ -136,14 +136,14 @@ static void ruleset(const struct network *net, struct buf *to)
 	buf_printf(to, "add rule inet %s forward oifname \"%s\" drop\n", t, net->bridge);
 }
 
-int firewall_create(const struct network *net, struct err *err)
+int firewall_create(const struct network *net, int lock, struct err *err)
 {
 	static const char *const argv[] = {"nft", "-f", "-", NULL};
 	AUTO_BUF struct buf rules = BUF_INIT;
 
 	ruleset(net, &rules);
 	int r = buf_check(&rules, err);
-	return r < 0 ? r : proc_run(argv, rules.data, NULL, err);
+	return r < 0 ? r : proc_run_holding(argv, rules.data, lock, err);
 }
 
 /* A transaction: its frame, and what waits in it. */

@@ -25,8 +25,9 @@ int firewall_open(struct netlink **ret, struct err *err) HULL_MUST_CHECK;
 int firewall_present(struct netlink *nl, const struct network *net, struct err *err)
 	HULL_MUST_CHECK;
 
-/* Makes the table, by nft (ENOENT when that is not installed). Harmless when it is there. */
-int firewall_create(const struct network *net, struct err *err) HULL_MUST_CHECK;
+/* Makes the table, by nft (ENOENT when that is not installed), which holds the descriptor `lock`.
+ * Harmless when it is there. */
+int firewall_create(const struct network *net, int lock, struct err *err) HULL_MUST_CHECK;
 
 /* Removes the table; absent is fine. */
 int firewall_remove(struct netlink *nl, const struct network *net, struct err *err) HULL_MUST_CHECK;

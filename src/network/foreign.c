@@ -229,7 +229,8 @@ static void add_rules(const struct network *net, const char *tag, unsigned place
 }
 
 /* Makes the rules of ours in one form all there or all gone, whatever there was. */
-static int change(const struct form *form, const struct network *net, bool allow, struct err *err)
+static int change(const struct form *form, const struct network *net, int lock, bool allow,
+		  struct err *err)
 {
 	const char *const argv[] = {form->restore, "-w", "5", "--noflush", NULL};
 	AUTO_BUF struct buf rules = BUF_INIT;
@@ -249,11 +250,11 @@ static int change(const struct form *form, const struct network *net, bool allow
 		add_rules(net, tag, place, &input);
 	buf_str(&input, "COMMIT\n");
 	r = buf_check(&input, err);
-	return r < 0 ? r : proc_run(argv, input.data, NULL, err);
+	return r < 0 ? r : proc_run_holding(argv, input.data, lock, err);
 }
 
-static int allow_all(struct netlink *nl, const struct network *net, const struct survey *s,
-		     struct err *err)
+static int allow_all(struct netlink *nl, const struct network *net, int lock,
+		     const struct survey *s, struct err *err)
 {
 	unsigned ours;
 	char tag[TAG_MAX];
@@ -262,18 +263,18 @@ static int allow_all(struct netlink *nl, const struct network *net, const struct
 	if (s->docker_nft) {
 		r = count_nft(nl, net, err);
 		if (r >= 0 && r != OUR_RULES)
-			r = change(&nft_form, net, true, err);
+			r = change(&nft_form, net, lock, true, err);
 	}
 	if (s->docker_legacy && r >= 0) {
 		tag_of(net, tag);
 		(void)walk_rules(s->legacy_rules.data, tag, NULL, &ours);
-		r = ours == OUR_RULES ? 0 : change(&legacy_form, net, true, err);
+		r = ours == OUR_RULES ? 0 : change(&legacy_form, net, lock, true, err);
 	}
 	return r < 0 ? r : 0;
 }
 
-int foreign_allow(struct netlink *nl, const struct network *net, char *notice, size_t size,
-		  struct err *err)
+int foreign_allow(struct netlink *nl, const struct network *net, int lock, char *notice,
+		  size_t size, struct err *err)
 {
 	AUTO(survey_done) struct survey s = {.docker_nft = false};
 	struct err failure = ERR_INIT;
@@ -282,7 +283,7 @@ int foreign_allow(struct netlink *nl, const struct network *net, char *notice, s
 	if (r < 0)
 		return r;
 	if (s.docker_nft || s.docker_legacy) {
-		if (allow_all(nl, net, &s, &failure) < 0)
+		if (allow_all(nl, net, lock, &s, &failure) < 0)
 			(void)snprintf(notice, size,
 				       "docker's firewall stops what bridge '%s' forwards, and "
 				       "cannot be told otherwise: %.120s",
@@ -301,7 +302,7 @@ int foreign_allow(struct netlink *nl, const struct network *net, char *notice, s
 	return 0;
 }
 
-int foreign_forget(struct netlink *nl, const struct network *net, struct err *err)
+int foreign_forget(struct netlink *nl, const struct network *net, int lock, struct err *err)
 {
 	AUTO(survey_done) struct survey s = {.docker_nft = false};
 
@@ -309,9 +310,9 @@ int foreign_forget(struct netlink *nl, const struct network *net, struct err *er
 	if (r >= 0 && s.docker_nft) {
 		r = count_nft(nl, net, err);
 		if (r > 0)
-			r = change(&nft_form, net, false, err);
+			r = change(&nft_form, net, lock, false, err);
 	}
 	if (r >= 0 && s.docker_legacy)
-		r = change(&legacy_form, net, false, err);
+		r = change(&legacy_form, net, lock, false, err);
 	return r < 0 ? r : 0;
 }

@@ -17,9 +17,11 @@ struct network;
 
 /* Puts the network's accept into DOCKER-USER where that chain is and the accept is not; else, when
  * somebody drops what is forwarded, writes a line about it to `notice` (size bytes; untouched when
- * all is well). nl is of firewall_open(). */
-int foreign_allow(struct netlink *nl, const struct network *net, char *notice, size_t size,
-		  struct err *err) HULL_MUST_CHECK;
+ * all is well). nl is of firewall_open(); what changes rules holds
+ * the descriptor `lock`. */
+int foreign_allow(struct netlink *nl, const struct network *net, int lock, char *notice,
+		  size_t size, struct err *err) HULL_MUST_CHECK;
 
 /* Takes the network's accept out again; none is fine. */
-int foreign_forget(struct netlink *nl, const struct network *net, struct err *err) HULL_MUST_CHECK;
+int foreign_forget(struct netlink *nl, const struct network *net, int lock, struct err *err)
+	HULL_MUST_CHECK;

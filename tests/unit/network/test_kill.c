@@ -130,11 +130,16 @@ static bool repair(void)
 	struct network net = net0();
 
 	int left = remains(false);
-	if (left < 0 || network_list(&net, &ids, &err) < 0 || (left > 0) != (ids.n == 1))
-		return false;
-	if (ids.n && network_detach(&net, ids.v[0], &err) < 0)
-		return false;
-	return network_remove(&net, &err) == 0 && remains(true) == 0;
+	int r = network_list(&net, &ids, &err);
+	bool found = r == 0 && left >= 0 && (left > 0) == (ids.n == 1);
+	if (r == 0 && ids.n)
+		r = network_detach(&net, ids.v[0], &err);
+	if (r == 0)
+		r = network_remove(&net, &err);
+	int after = remains(true);
+	if (!found || r < 0 || after != 0)
+		printf("# %d left, %zu found, %d remain: %s\n", left, ids.n, after, err.msg);
+	return found && r == 0 && after == 0;
 }
 
 /* Kills at every stop from the first on; how many there were, or -1 and *where for one after which
