@@ -24,6 +24,7 @@ const struct command *const commands[] = {
 	&command_port,
 	&command_cp,
 	&command_events,
+	&command_compare,
 	&command_info,
 	&command_version,
 	&command_kernel_add,

@@ -29,6 +29,7 @@ extern const struct command command_stats;
 extern const struct command command_events;
 extern const struct command command_update;
 extern const struct command command_cp;
+extern const struct command command_compare;
 extern const struct command command_kernel_add;
 extern const struct command command_kernel_ls;
 extern const struct command command_kernel_rm;
