@@ -11,7 +11,7 @@ slow=60
 [ "$HULL_ISOLATION" = vm ] && slow=180
 
 hull() {
-	timeout "$slow" "$HULL" "$@"
+	timeout -k 10 "$slow" "$HULL" "$@"
 }
 
 finish() {
@@ -295,7 +295,7 @@ privileges() {
 check '--security-opt and --cap-add change what it may do' privileges
 check '--init puts a reaper in front' is hull-init hull run --rm --network none --init scenario cat /proc/1/comm
 oom() {
-	hull run --network none --name oom --memory 32m scenario sh -c 'exec head -c 60000000 /dev/zero >/dev/shm/full'
+	hull run --network none --name oom --memory 32m scenario dd if=/dev/zero of=/dev/null bs=90M count=1
 }
 check 'more memory than the limit is death' status 137 oom
 check 'inspect says that memory was out' is true hull inspect -f '{{.State.OOMKilled}}' oom
