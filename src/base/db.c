@@ -259,7 +259,7 @@ int db_run(struct db *db, const char *sql, const struct db_value *values, struct
 	AUTO(auto_rows_free) struct rows *rows = NULL;
 
 	int r = db_query(db, sql, values, &rows, err);
-	while (r >= 0 && (r = rows_next(rows, err)) > 0)
+	while (r >= 0 && rows && (r = rows_next(rows, err)) > 0)
 		;
 	return r < 0 ? r : sqlite3_changes(db->handle);
 }
@@ -270,8 +270,9 @@ int db_int(struct db *db, const char *sql, const struct db_value *values, int64_
 	AUTO(auto_rows_free) struct rows *rows = NULL;
 
 	int r = db_query(db, sql, values, &rows, err);
-	if (r == 0)
-		r = rows_next(rows, err);
+	if (r < 0 || !rows)
+		return r;
+	r = rows_next(rows, err);
 	if (r <= 0 || sqlite3_column_type(rows->stmt, 0) == SQLITE_NULL)
 		return r < 0 ? r : 0;
 	*ret = rows_int(rows, 0);
@@ -285,8 +286,9 @@ int db_text(struct db *db, const char *sql, const struct db_value *values, char 
 	char *text = NULL;
 
 	int r = db_query(db, sql, values, &rows, err);
-	if (r == 0)
-		r = rows_next(rows, err);
+	if (r < 0 || !rows)
+		return r;
+	r = rows_next(rows, err);
 	if (r > 0)
 		r = rows_text_copy(rows, 0, &text, err);
 	if (r < 0 || !text)

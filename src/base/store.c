@@ -141,7 +141,7 @@ int store_open(const char *root, struct store **ret, struct err *err)
 		s->root_fd = r;
 		r = make_folders(s->root_fd, folders, s->root, err);
 	}
-	if (r == 0)
+	if (r == 0 && s->root)
 		r = open_run(s, err);
 	if (r == 0)
 		r = open_db(s, err);

@@ -61,13 +61,14 @@ static int import_command(struct call *call, struct err *err)
 {
 	struct image_import *what = call->options;
 	const struct store *store = NULL;
-	AUTO_FREE char *id = NULL;
 
+	int r = call_store(call, &store, err);
+	if (r < 0)
+		return r;
+	AUTO_FREE char *id = NULL;
 	what->source = call->operands[0];
 	what->name = call->operands[1];
-	int r = call_store(call, &store, err);
-	if (r == 0)
-		r = image_import(store, what, &id, err);
+	r = image_import(store, what, &id, err);
 	if (r == 0)
 		printf("sha256:%s\n", id);
 	return r;

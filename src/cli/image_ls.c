@@ -102,17 +102,16 @@ static int list(struct call *call, struct lines *lines, struct err *err)
 {
 	const char *wanted = call->n ? call->operands[0] : NULL;
 	const char *slash = wanted ? strrchr(wanted, '/') : NULL;
-	AUTO_FREE char *all_tags = NULL;
+	AUTO_BUF struct buf all_tags = BUF_INIT;
 	struct engine *e = NULL;
 
 	if (wanted && !strchr(slash ? slash : wanted, ':')) {
-		if (asprintf(&all_tags, "%s:*", wanted) < 0) {
-			all_tags = NULL;
-			return err_set(err, ENOMEM, "out of memory");
-		}
-		wanted = all_tags;
+		buf_printf(&all_tags, "%s:*", wanted);
+		wanted = all_tags.data;
 	}
-	int r = call_engine(call, &e, err);
+	int r = buf_check(&all_tags, err);
+	if (r == 0)
+		r = call_engine(call, &e, err);
 	return r < 0 ? r : image_list(engine_store(e), wanted, add_row, lines, err);
 }
 

@@ -168,7 +168,7 @@ int bundle_open(const char *path, int work_fd, struct bundle **ret, struct err *
 int bundle_file(const struct bundle *b, const char *name, uint64_t *ret_size,
 		char mine[BUNDLE_NAME], struct err *err)
 {
-	bool folder = b->files.n == 0;
+	bool folder = b->files.names.n == 0;
 	struct stat st;
 
 	if (!path_is_clean(name, true))

@@ -49,16 +49,16 @@ void image_done(struct image *image)
 /* By the beginning of an id: 1 and *ret_id, 0 when there is none, EINVAL when there are several. */
 static int find_prefix(struct db *db, const char *prefix, char **ret_id, struct err *err)
 {
-	AUTO(auto_rows_free) struct rows *rows = NULL;
-	AUTO_FREE char *id = NULL;
 	size_t n = strlen(prefix);
 
 	if (n == 0 || n > DIGEST_HEX || strspn(prefix, "0123456789abcdef") != n)
 		return 0;
+	AUTO(auto_rows_free) struct rows *rows = NULL;
 	int r = db_query(db, "SELECT id FROM manifest WHERE id >= ?1 AND id < ?1 || 'g' LIMIT 2",
 			 DB_VALUES(DB_TEXT(prefix)), &rows, err);
 	if (r < 0 || (r = rows_next(rows, err)) <= 0)
 		return r;
+	AUTO_FREE char *id = NULL;
 	r = rows_text_copy(rows, 0, &id, err);
 	if (r == 0)
 		r = rows_next(rows, err);
@@ -300,14 +300,15 @@ int image_set_name(struct db *txn, const char *id, const char *name, struct err 
 int image_tag(const struct store *store, const char *what, const char *name, struct err *err)
 {
 	AUTO_REFERENCE struct reference ref = {0};
-	AUTO_FREE char *id = NULL, *found = NULL;
-	AUTO_TXN struct db *txn = NULL;
 
 	int r = reference_parse(name, &ref, err);
 	if (r < 0)
 		return r;
 	if (ref.digest)
 		return err_set(err, EINVAL, "image name '%s': a name to give has no digest", name);
+	AUTO_FREE char *id = NULL;
+	AUTO_FREE char *found = NULL;
+	AUTO_TXN struct db *txn = NULL;
 	r = db_begin(store->db, &txn, err);
 	if (r == 0)
 		r = image_resolve(txn, what, &id, &found, err);

@@ -149,5 +149,6 @@ int image_import(const struct store *store, const struct image_import *what, cha
 		r = run_worker(&args, strcmp(what->source, "-") == 0, &answer, err);
 	if (r < 0)
 		return r;
-	return image_answer_parse(answer.data, r, ret_id, err);
+	return answer.data ? image_answer_parse(answer.data, r, ret_id, err)
+			   : err_set(err, ENOMEM, "out of memory");
 }

@@ -173,7 +173,7 @@ static int apply_lists(const struct image_import *what, struct image_config *c, 
 	for (size_t i = 0; r == 0 && i < what->expose.n; i++) {
 		AUTO_FREE char *port = NULL;
 		r = expose_parse(what->expose.v[i], &port, err);
-		if (r == 0)
+		if (r == 0 && port)
 			r = set_add(&c->exposed, port, err);
 	}
 	return r;

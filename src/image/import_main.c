@@ -164,7 +164,7 @@ static int run(int argc, char **argv, char id[DIGEST_HEX + 1], struct err *err)
 		r = import_check(&args.what, err);
 	if (r == 0)
 		r = store_open(args.root, &store, err);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	(void)!image_gc(store, &ignored);
 	r = import_locked(store, &args.what, id, err);

@@ -99,7 +99,7 @@ static int find_in_index(const struct buf *text, const struct image_import *what
 		r = platform_parse(what->platform, &platform, err);
 	if (r == 0)
 		r = reference_parse(what->name, &name, err);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	const char *ref = !top ? NULL : what->ref ? what->ref : implied_ref(index, &name);
 	return oci_select(index, &platform, what->platform != NULL, ref, ret, err);
@@ -118,7 +118,7 @@ static int find_manifest(const struct bundle *bundle, const struct image_import 
 		if (depth == NESTED_MAX)
 			return err_set(err, ELOOP, "an index in an index, %d deep", depth);
 		r = find_in_index(text, what, depth == 0, &index, &found, err);
-		if (r < 0)
+		if (r != 0)
 			return r;
 		buf_clear(text);
 		r = read_document(bundle, found, text, err);
@@ -141,10 +141,9 @@ static int join_config(struct import_spec *spec, const struct image_import *what
 			   err);
 	if (r == 0)
 		r = image_parse_config(doc, &image, err);
-	if (r < 0)
-		return r;
-	r = platform_parse(what->platform, &platform, err);
-	if (r < 0)
+	if (r == 0)
+		r = platform_parse(what->platform, &platform, err);
+	if (r != 0)
 		return r;
 	if (what->platform && (strcmp(platform.os, image.os) != 0 ||
 			       strcmp(platform.architecture, image.architecture) != 0))

@@ -91,8 +91,8 @@ int unpack_look(int fd, struct err *err)
 	AUTO(auto_reader_free) struct archive *a = NULL;
 	struct err no_tar = ERR_INIT; /* let the reader of layers say what is wrong */
 	bool layout = false, index = false, manifest = false;
-	struct archive_entry *entry;
-	const char *name;
+	struct archive_entry *entry = NULL;
+	const char *name = "";
 
 	int r = reader_new(fd, &a, &no_tar);
 	while (r >= 0 && (r = next_entry(a, &entry, &name, &no_tar)) > 0) {
@@ -113,8 +113,8 @@ int unpack_look(int fd, struct err *err)
 
 static int find(const struct unpacked *files, const char *name)
 {
-	for (size_t i = 0; i < files->n; i++) {
-		if (strcmp(files->items[i].name, name) == 0)
+	for (size_t i = 0; i < files->names.n; i++) {
+		if (strcmp(files->names.v[i], name) == 0)
 			return (int)i;
 	}
 	return -1;
@@ -126,11 +126,11 @@ int unpacked_find(const struct unpacked *files, const char *name, char ret[UNPAC
 		int i = find(files, name);
 		if (i < 0)
 			return -1;
-		if (!files->items[i].link) {
+		if (files->links.v[i][0] == '\0') {
 			(void)snprintf(ret, UNPACKED_NAME, "file.%d", i);
 			return 0;
 		}
-		name = files->items[i].link;
+		name = files->links.v[i];
 	}
 	return -1;
 }
@@ -142,6 +142,10 @@ static char *link_target(const char *name, const char *target)
 	const char *slash = strrchr(name, '/');
 	size_t base = slash ? (size_t)(slash - name) : 0;
 
+	if (target[0] == '/') {
+		target++;
+		base = 0;
+	}
 	while (str_prefix(target, "../", &target)) {
 		const char *up = base > 0 ? memrchr(name, '/', base) : NULL;
 		if (base == 0)
@@ -164,26 +168,13 @@ static int add(struct unpacked *files, const char *name, const char *link, struc
 		return err_set(err, EINVAL, "the archive holds the name '%.100s'", name);
 	if (find(files, name) >= 0)
 		return err_set(err, EINVAL, "the archive holds '%.200s' twice", name);
-	if (files->n >= FILES_MAX)
+	if (files->names.n >= FILES_MAX)
 		return err_set(err, E2BIG, "the archive holds more than %d files", FILES_MAX);
-	if (files->n == files->size) {
-		size_t size = files->size ? files->size * 2 : 64;
-		struct unpacked_file *items = reallocarray(files->items, size, sizeof(*items));
-		if (!items)
-			return err_set(err, ENOMEM, "out of memory");
-		files->items = items;
-		files->size = size;
-	}
-	struct unpacked_file *f = &files->items[files->n];
-	*f = (struct unpacked_file){.name = strdup(name)};
-	if (!f->name)
-		return err_set(err, ENOMEM, "out of memory");
-	files->n++;
-	if (!link)
-		return 0;
-	f->link = link_target(name, link);
-	return f->link ? 0
-		       : err_set(err, EINVAL, "the archive's link '%.100s' leads out of it", name);
+	AUTO_FREE char *target = link ? link_target(name, link) : NULL;
+	if (link && !target)
+		return err_set(err, EINVAL, "the archive's link '%.100s' leads out of it", name);
+	int r = strv_add(&files->names, name, err);
+	return r < 0 ? r : strv_add(&files->links, target ? target : "", err);
 }
 
 static int copy_data(struct archive *a, int work_fd, size_t number, uint64_t *left, struct err *err)
@@ -219,12 +210,13 @@ static int unpack_one(struct archive *a, struct archive_entry *entry, const char
 	if (hard) {
 		while (str_prefix(hard, "./", &hard))
 			;
-		int r = add(files, name, NULL, err);
+		/* From the archive's root, where a symbolic link's target is from its folder. */
+		AUTO_FREE char *target = NULL;
+		int r = asprintf(&target, "/%s", hard) < 0 ? -ENOMEM : 0;
 		if (r < 0)
-			return r;
-		struct unpacked_file *f = &files->items[files->n - 1];
-		f->link = strdup(hard);
-		return f->link ? 0 : err_set(err, ENOMEM, "out of memory");
+			target = NULL;
+		return r < 0 ? err_set(err, ENOMEM, "out of memory")
+			     : add(files, name, target, err);
 	}
 	if (type == AE_IFDIR)
 		return 0;
@@ -234,7 +226,7 @@ static int unpack_one(struct archive *a, struct archive_entry *entry, const char
 	}
 	if (type != AE_IFREG)
 		return err_set(err, EINVAL, "the archive's '%.100s' is not a regular file", name);
-	size_t number = files->n;
+	size_t number = files->names.n;
 	int r = add(files, name, NULL, err);
 	return r < 0 ? r : copy_data(a, work_fd, number, left, err);
 }
@@ -243,9 +235,9 @@ int unpack_all(int fd, int work_fd, struct unpacked *ret, struct err *err)
 {
 	AUTO(auto_reader_free) struct archive *a = NULL;
 	struct unpacked files = {0};
-	struct archive_entry *entry;
+	struct archive_entry *entry = NULL;
 	uint64_t left = UINT64_C(1) << OUTER_BITS;
-	const char *name;
+	const char *name = "";
 
 	int r = reader_new(fd, &a, err);
 	while (r >= 0 && (r = next_entry(a, &entry, &name, err)) > 0)
@@ -260,10 +252,6 @@ int unpack_all(int fd, int work_fd, struct unpacked *ret, struct err *err)
 
 void unpacked_done(struct unpacked *files)
 {
-	for (size_t i = 0; i < files->n; i++) {
-		free(files->items[i].name);
-		free(files->items[i].link);
-	}
-	free(files->items);
-	*files = (struct unpacked){0};
+	strv_done(&files->names);
+	strv_done(&files->links);
 }

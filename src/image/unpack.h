@@ -5,9 +5,8 @@
  */
 #pragma once
 
-#include <stddef.h>
-
 #include "base/attr.h"
+#include "base/str.h"
 
 struct err;
 
@@ -16,15 +15,10 @@ enum { UNPACK_NONE, UNPACK_OCI, UNPACK_DOCKER };
 
 enum { UNPACKED_NAME = 24 };
 
-struct unpacked_file {
-	char *name; /* owned */
-	char *link; /* owned; another name in the archive that this one stands for; or NULL */
-};
-
-/* Which names there are; file.I is items[I]. */
+/* Which names there are: file.I is called names.v[I], and is an empty stand-in for the name
+ * links.v[I] where that is not "". */
 struct unpacked {
-	struct unpacked_file *items;
-	size_t n, size;
+	struct strv names, links;
 };
 
 /*
