@@ -149,31 +149,45 @@ static int verdict(const struct nlmsghdr *nlh, const char *what, struct err *err
 /* An answer that was disturbed while it was given. */
 enum { INTERRUPTED = 2, TRIES = 20 };
 
-/* Hands every message of request seq to fn until the verdict. */
-static int receive(struct netlink *nl, uint32_t seq, netlink_fn *fn, void *ctx, const char *what,
-		   struct err *err)
-{
-	bool interrupted = false;
-	int r = 0;
+/* One reading of an answer. */
+struct answer {
+	uint32_t seq; /* of the request */
+	netlink_fn *fn;
+	void *ctx;
+	const char *what;
+	int r; /* fn's, from its first failure on */
+	bool interrupted, ended;
+	int verdict; /* when ended */
+};
 
-	for (;;) {
+static void take_message(struct answer *a, const struct nlmsghdr *m, struct err *err)
+{
+	if (m->nlmsg_seq != a->seq || a->ended)
+		return;
+	a->interrupted |= m->nlmsg_flags & NLM_F_DUMP_INTR;
+	if (m->nlmsg_type == NLMSG_ERROR || m->nlmsg_type == NLMSG_DONE) {
+		a->ended = true;
+		a->verdict = verdict(m, a->what, err);
+	} else if (a->fn && a->r >= 0) {
+		a->r = a->fn(m, a->ctx, err);
+	}
+}
+
+/* Hands every message of the request to a->fn until the verdict. */
+static int receive(struct netlink *nl, struct answer *a, struct err *err)
+{
+	while (!a->ended) {
 		ssize_t n = mnl_socket_recvfrom(nl->socket, nl->in, RECV_MAX);
 		if (n < 0)
-			return err_sys(err, "%s", what);
+			return err_sys(err, "%s", a->what);
 		int left = (int)n;
 		for (const struct nlmsghdr *m = (const void *)nl->in; mnl_nlmsg_ok(m, left);
-		     m = mnl_nlmsg_next(m, &left)) {
-			if (m->nlmsg_seq != seq)
-				continue;
-			interrupted |= m->nlmsg_flags & NLM_F_DUMP_INTR;
-			if (m->nlmsg_type == NLMSG_ERROR || m->nlmsg_type == NLMSG_DONE) {
-				int v = verdict(m, what, err);
-				return r < 0 ? r : interrupted && v == 0 ? INTERRUPTED : v;
-			}
-			if (fn && r >= 0)
-				r = fn(m, ctx, err);
-		}
+		     m = mnl_nlmsg_next(m, &left))
+			take_message(a, m, err);
 	}
+	if (a->r < 0)
+		return a->r;
+	return a->interrupted && a->verdict == 0 ? INTERRUPTED : a->verdict;
 }
 
 int netlink_get(struct netlink *nl, struct nlmsghdr *nlh, netlink_fn *fn, void *ctx,
@@ -185,9 +199,10 @@ int netlink_get(struct netlink *nl, struct nlmsghdr *nlh, netlink_fn *fn, void *
 		nlh->nlmsg_flags |= NLM_F_ACK; /* so that one answer too ends with a verdict */
 	for (int i = 0; i < TRIES; i++) {
 		nlh->nlmsg_seq = ++nl->seq;
+		struct answer answer = {.seq = nlh->nlmsg_seq, .fn = fn, .ctx = ctx, .what = what};
 		int r = send_bytes(nl, nlh, nlh->nlmsg_len, what, err);
 		if (r == 0)
-			r = receive(nl, nlh->nlmsg_seq, fn, ctx, what, err);
+			r = receive(nl, &answer, err);
 		if (!dump || r != INTERRUPTED)
 			return r == INTERRUPTED ? 0 : r;
 		r = fn ? fn(NULL, ctx, err) : 0;

@@ -52,13 +52,13 @@ int ports_bind(struct keeper_port *ports, size_t n, struct ports **ret, struct e
 
 /* Copies what arrives to the same ports of `address` (IPv4, host order) and back, from the loop
  * (borrowed until ports_stop()). */
-int ports_serve(struct ports *ports, struct loop *loop, uint32_t address, struct err *err)
+int ports_serve(struct ports *set, struct loop *loop, uint32_t address, struct err *err)
 	HULL_MUST_CHECK;
 
 /* Ends all connections and serves no more; the ports stay bound. Fine when it does not serve. */
-void ports_stop(struct ports *ports);
+void ports_stop(struct ports *set);
 
 /* Stops and gives the ports back; NULL is fine. */
-void ports_free(struct ports *ports);
+void ports_free(struct ports *set);
 
 DEFINE_AUTO(struct ports, ports_free)
