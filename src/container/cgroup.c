@@ -235,9 +235,8 @@ static int each_level(int root, const char *path, int (*fn)(int parent, int fd, 
 		int r = fn(at, next, err);
 		if (r < 0)
 			return r;
-		int old = at;
-		at = next;
-		next = old;
+		auto_close(&at);
+		at = TAKE_FD(next);
 	}
 	return 0;
 }

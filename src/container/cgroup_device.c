@@ -21,7 +21,7 @@
 enum { ANY = -1, RULES_MAX = 512 };
 
 struct rule {
-	char type; /* 'a', 'b', 'c' */
+	uint32_t type; /* 'a', 'b', 'c' */
 	int64_t major, minor; /* ANY */
 	const char *access;
 	bool deny;
@@ -42,7 +42,7 @@ static const struct rule usual[] = {
 static struct rule rule_of(const struct plan_device *d)
 {
 	return (struct rule){
-		.type = d->type == 'b' || d->type == 'c' ? (char)d->type : 'a',
+		.type = d->type == 'b' || d->type == 'c' ? d->type : 'a',
 		.major = d->major == UINT32_MAX ? ANY : (int64_t)d->major,
 		.minor = d->minor == UINT32_MAX ? ANY : (int64_t)d->minor,
 		.access = d->access ? d->access : "rwm",
@@ -61,7 +61,7 @@ static int put_rule(int allow, int deny, const struct rule *rule, struct err *er
 	if (rule->minor != ANY)
 		(void)snprintf(minor, sizeof(minor), "%lld", (long long)rule->minor);
 	if (rule->type != 'a')
-		(void)snprintf(text, sizeof(text), "%c %s:%s %s", rule->type, major, minor,
+		(void)snprintf(text, sizeof(text), "%c %s:%s %s", (int)rule->type, major, minor,
 			       rule->access);
 	return write_all(rule->deny ? deny : allow, text, strlen(text), "device rule", err);
 }

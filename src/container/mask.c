@@ -130,8 +130,8 @@ static int put_sysctl(const struct populate *p, const char *assignment, struct e
 		return err_set(err, EINVAL, "sysctl '%s' is not KEY=VALUE", assignment);
 	memcpy(path + 4, assignment, n);
 	path[4 + n] = '\0';
-	for (char *c = path + 4; *c; c++)
-		*c = *c == '.' ? '/' : *c == '/' ? '.' : *c;
+	for (char *c = path + 4; *(c += strcspn(c, "./")); c++)
+		*c = *c == '.' ? '/' : '.';
 	AUTO_CLOSE int fd = open_sysctl(p, path, err);
 	return fd < 0 ? fd : write_all(fd, value + 1, strlen(value + 1), path, err);
 }

@@ -21,7 +21,8 @@ int note_pair(int ret[2], struct err *err)
 
 int note_send(int sock, const struct note *note, struct err *err)
 {
-	struct iovec iov = {(void *)(uintptr_t)note, sizeof(*note)};
+	struct note copy = *note; /* iovec knows no const */
+	struct iovec iov = {&copy, sizeof(copy)};
 	union control control = {.bytes = {0}};
 	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
 
