@@ -381,7 +381,9 @@ static int read_extension(struct reader *rd, char type, uint64_t size, struct er
 	if (size > PAX_MAX)
 		return err_set(err, EBADMSG, "the archive holds a header too large");
 	char *at = buf_reserve(&text, (size_t)size + 1);
-	int r = at ? read_exact(rd, at, (size_t)size, err) : buf_check(&text, err);
+	if (!at)
+		return err_set(err, ENOMEM, "out of memory");
+	int r = read_exact(rd, at, (size_t)size, err);
 	if (r == 0)
 		r = skip(rd, padding(size), err);
 	if (r < 0)
