@@ -18,6 +18,10 @@ finish() {
 	for id in $(hull ps -aq 2>/dev/null); do hull rm -f "$id" >/dev/null 2>&1; done
 	awk -v at="$tmp/" 'index($5, at) == 1 { print $5 }' /proc/self/mountinfo | sort -r |
 		while read -r at; do umount "$at" 2>/dev/null || umount -l "$at"; done
+	if bridge=$(cut -d ' ' -f 1 "$HULL_ROOT/network" 2>/dev/null); then
+		ip link del "$bridge" 2>/dev/null
+		nft delete table inet "hull_$bridge" 2>/dev/null
+	fi
 	cd / && rm -rf "$tmp"
 }
 trap finish EXIT
