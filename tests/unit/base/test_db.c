@@ -25,7 +25,8 @@ static void place_done(struct place *p)
 {
 	struct err ignored = ERR_INIT; /* best effort */
 
-	(void)!path_remove_all(AT_FDCWD, p->dir, &ignored);
+	AUTO_CLOSE int tmp = open("/tmp", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	(void)!path_remove_all(tmp, p->dir + sizeof("/tmp/") - 1, &ignored);
 }
 
 static int place_init(struct place *p, struct db **ret, struct err *err)

@@ -45,7 +45,8 @@ static void place_done(struct place *p)
 	struct err ignored = ERR_INIT; /* best effort */
 
 	store_close(p->store);
-	(void)!path_remove_all(AT_FDCWD, p->dir, &ignored);
+	AUTO_CLOSE int tmp = open("/tmp", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	(void)!path_remove_all(tmp, p->dir + sizeof("/tmp/") - 1, &ignored);
 }
 
 static int add_manifest(struct db *db, const char *id, const char *config, struct err *err)
