@@ -100,13 +100,17 @@ static void set_exit(struct keeper *k, uint32_t status, bool oom, const char *re
 
 /* --- a life begins --- */
 
-static void start_failed(struct keeper *k, const struct err *failure)
+/* 127 and 126 speak of the program itself; whatever else fails is 125. */
+static uint32_t exec_status(const struct err *failure)
 {
-	set_exit(k,
-		 failure->code == ENOENT                               ? 127
-		 : failure->code == EACCES || failure->code == ENOEXEC ? 126
-								       : 125,
-		 false, failure->msg);
+	return failure->code == ENOENT                               ? 127
+	       : failure->code == EACCES || failure->code == ENOEXEC ? 126
+								     : 125;
+}
+
+static void start_failed(struct keeper *k, const struct err *failure, uint32_t status)
+{
+	set_exit(k, status, false, failure->msg);
 	k->status.state = KEEPER_FAILED;
 	k->status.code = (uint32_t)failure->code;
 	k->status.finished_ns = now_ns();
@@ -122,13 +126,13 @@ static void on_started(void *ctx, const struct err *failure, const void *answer)
 	if (k->status.state != KEEPER_STARTING)
 		return; /* given up meanwhile */
 	if (failure) {
-		start_failed(k, failure);
+		start_failed(k, failure, exec_status(failure));
 		return;
 	}
 	if (k->plan.process.tty)
 		console = k->ops->console(k->iso, 0, &err);
 	if (err.code || stdio_started(k->stdio, console, &err) < 0) {
-		start_failed(k, &err);
+		start_failed(k, &err, 125);
 		return;
 	}
 	k->status.state = KEEPER_RUNNING;
@@ -185,7 +189,7 @@ static void start_workload(struct keeper *k)
 
 	k->status.state = KEEPER_STARTING;
 	if (make_box(k, &err) < 0 || stdio_open(k->stdio, &io, &err) < 0) {
-		start_failed(k, &err);
+		start_failed(k, &err, 125);
 		return;
 	}
 	k->ops->start(k->iso, &io, on_started, k);

@@ -203,12 +203,32 @@ static void send_size(struct session *s)
 		return;
 }
 
-static int on_reply(struct session *s, struct err *err)
+/* The start went well or not; in both cases the socket tells the rest. */
+static void on_life(struct session *s, struct keeper_status *status)
+{
+	struct err ignored = ERR_INIT; /* a keeper that broke off here is seen on its socket too */
+
+	if (keeper_read_life(s->config.life, status, &ignored) == 0 &&
+	    status->state == KEEPER_FAILED) {
+		s->ended = true;
+		s->end.status = status->exit.status;
+		say(&s->end, status->exit.reason);
+	}
+	s->config.life = -1;
+	s->started = true;
+	send_size(s);
+}
+
+static int on_reply(struct session *s, struct keeper_status *status, struct err *err)
 {
 	struct control_reply reply;
 	struct err gone = ERR_INIT;
 
 	if (control_receive(s->config.ctl, &reply, &gone) < 0) {
+		if (s->config.life >= 0)
+			on_life(s, status); /* it may have said why before it went */
+		if (s->ended)
+			return 0;
 		s->ended = true;
 		s->end.keeper_lost = true;
 		s->end.status = KILLED_STATUS;
@@ -226,22 +246,6 @@ static int on_reply(struct session *s, struct err *err)
 	}
 	record_done(&control_reply_record, &reply);
 	return r;
-}
-
-/* The start went well or not; in both cases the socket tells the rest. */
-static void on_life(struct session *s, struct keeper_status *status)
-{
-	struct err ignored = ERR_INIT; /* a keeper that broke off here is seen on its socket too */
-
-	if (keeper_read_life(s->config.life, status, &ignored) == 0 &&
-	    status->state == KEEPER_FAILED) {
-		s->ended = true;
-		s->end.status = status->exit.status;
-		say(&s->end, status->exit.reason);
-	}
-	s->config.life = -1;
-	s->started = true;
-	send_size(s);
 }
 
 /* --- signals and bytes --- */
@@ -345,7 +349,7 @@ static int serve(struct session *s, const struct pollfd *p, struct keeper_status
 	if (p[AT_LIFE].revents)
 		on_life(s, status);
 	if (r == 0 && !s->ended && p[AT_CTL].revents)
-		r = on_reply(s, err);
+		r = on_reply(s, status, err);
 	if (p[AT_SIGNAL].revents)
 		on_signal(s);
 	if (r == 0 && p[AT_IN].revents)
