@@ -58,7 +58,7 @@ static void offer_options(const struct command *command, const char *begun)
 static int offer_image(void *ctx, const struct image_row *row, struct err *err)
 {
 	if (row->name)
-		offer(row->name, ctx);
+		offer(row->name, *(const char **)ctx);
 	return 0;
 }
 
@@ -73,8 +73,7 @@ static int offer_operands(struct call *call, const struct command *command, cons
 	if (r < 0)
 		return r;
 	if (str_prefix(command->operands, "IMAGE", NULL))
-		return image_list(engine_store(e), NULL, offer_image, (void *)(uintptr_t)begun,
-				  err);
+		return image_list(engine_store(e), NULL, offer_image, &begun, err);
 	if (!strstr(command->operands, "WORKLOAD"))
 		return 0;
 	r = workload_list(e, &all, err);

@@ -134,8 +134,10 @@ static void put_base64(struct buf *to, const char *text, size_t n)
 		uint32_t v = (uint32_t)in[i] << 16 | (i + 1 < n ? (uint32_t)in[i + 1] << 8 : 0);
 		*out++ = digits[v >> 18];
 		*out++ = digits[v >> 12 & 63];
-		*out++ = i + 1 < n ? digits[v >> 6 & 63] : '=';
+		*out++ = digits[v >> 6 & 63];
 		*out++ = '=';
+		if (i + 1 == n)
+			out[-2] = '=';
 	}
 	to->len += (n + 2) / 3 * 4;
 	to->data[to->len] = '\0';

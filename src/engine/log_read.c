@@ -115,9 +115,9 @@ static bool parse_time(const char *text, struct timespec *ret)
 	long ns;
 	char zone;
 
+	/* NOLINTNEXTLINE(cert-err34-c): widths bound it, and the count is judged */
 	int n = sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2d.%9ld%c", &tm.tm_year, &tm.tm_mon, &tm.tm_mday,
-		       &tm.tm_hour, &tm.tm_min, /* NOLINT(cert-err34-c): widths bound it */
-		       &tm.tm_sec, &ns, &zone);
+		       &tm.tm_hour, &tm.tm_min, &tm.tm_sec, &ns, &zone);
 	if (n != 8 || zone != 'Z')
 		return false;
 	tm.tm_year -= 1900;
