@@ -392,8 +392,9 @@ TEST(a_workload_that_follows_finds_the_network_of_the_one_before)
 	int first = 0;
 
 	EXPECT(lab_enter());
-	for (int i = 0; i < 8; i++) { /* the same workload, started again */
-		AUTO_CLOSE int ns = lab_netns();
+	AUTO_CLOSE int next = lab_netns();
+	for (int i = 0; i < 8; i++) { /* the same workload, started again at once */
+		AUTO_CLOSE int ns = TAKE_FD(next);
 		EXPECT_EQ(network_attach_container(&net, id_a, ns, nth(0), &err), 0);
 		first = first ? first : index_of("hull0");
 		EXPECT_EQ(index_of("hull0"), first);
@@ -401,6 +402,7 @@ TEST(a_workload_that_follows_finds_the_network_of_the_one_before)
 		int answer = lab_in(-1, lab_ask, &peer);
 		lab_stop(server);
 		EXPECT_EQ(answer, 0);
+		next = lab_netns(); /* slow to make, so not between one life and the next */
 		EXPECT_EQ(network_detach_soon(&net, id_a, &err), 0);
 	}
 	EXPECT(gone_after("hull0") < 2000);
