@@ -213,32 +213,46 @@ static char *const *exec_args(const char *const *argv)
 	return args.out;
 }
 
+/* In the child of a vfork(): becomes the program, or writes why not to `tell`. */
+static _Noreturn void child_exec(const struct spawn *s, int tell)
+{
+	tell = fcntl(tell, F_DUPFD_CLOEXEC, 3); /* the streams come below */
+	child_setup(s);
+	(void)execvp(s->argv[0], exec_args(s->argv));
+	int failed = errno;
+	if (write(tell, &failed, sizeof(failed)) < 0)
+		_exit(126);
+	_exit(127);
+}
+
 /*
- * vfork semantics: hull's processes may be large (SQLite), and the child only execs. The child
- * writes why exec failed into the parent's memory.
+ * vfork semantics: hull's processes may be large (SQLite), and the child only execs. What it says of
+ * a failed exec comes over a pipe, not through shared memory: sanitizers make vfork() a fork().
  */
 pid_t proc_spawn(const struct spawn *s, struct err *err)
 {
-	volatile int failed = 0;
+	int ends[2];
+	int failed = 0;
 	sigset_t all;
 	sigset_t old;
 
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return err_sys(err, "create pipe");
+	AUTO_CLOSE int told = ends[0];
+	AUTO_CLOSE int tell = ends[1];
 	(void)sigfillset(&all);
 	(void)sigprocmask(SIG_SETMASK, &all, &old);
 	pid_t pid = vfork(); /* NOLINT(clang-analyzer-security.insecureAPI.vfork): the child only
 				sets up descriptors and execs */
-	if (pid == 0) {
-		child_setup(s); /* NOLINT(clang-analyzer-unix.Vfork): plain system calls on the
-				   child's own descriptors and signals */
-		(void)execvp(s->argv[0], exec_args(s->argv));
-		failed = errno;
-		_exit(127);
-	}
+	if (pid == 0)
+		child_exec(s, tell); /* NOLINT(clang-analyzer-unix.Vfork): plain system calls on
+					the child's own descriptors and signals */
 	int code = errno;
 	(void)sigprocmask(SIG_SETMASK, &old, NULL);
 	if (pid < 0)
 		return err_set(err, code, "start '%s': %s", s->argv[0], strerrordesc_np(code));
-	if (failed) {
+	auto_close(&tell);
+	if (read(told, &failed, sizeof(failed)) == sizeof(failed)) {
 		(void)waitpid(pid, NULL, 0);
 		return err_set(err, failed, "start '%s': %s", s->argv[0], strerrordesc_np(failed));
 	}

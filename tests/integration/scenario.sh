@@ -246,14 +246,14 @@ check 'nothing is left of it' is '' sh -c 'ls "$HULL_ROOT/workloads" "$HULL_ROOT
 
 # --- terminals and signals ---
 in_terminal() {
-	script -qec "stty rows 33 cols 77; timeout $slow $HULL run --rm -it --network none scenario sh -c 'stty size; tty; exit 9'" /dev/null >tty.out
+	SHELL=/bin/sh script -qec "stty rows 33 cols 77; timeout --foreground $slow $HULL run --rm -it --network none scenario sh -c 'stty size; tty; exit 9'" /dev/null >tty.out
 	got=$?
 	tr -d '\r' <tty.out >tty.clean
 	[ "$got" = 9 ] && grep -q '33 77$' tty.clean && grep -q /dev/pts tty.clean
 }
 check 'run -it has a terminal of the size of the user'\''s' in_terminal
 typed() {
-	printf 'echo tel\\\\\nl; exit 4\n' | script -qec "timeout $slow $HULL run --rm -it --network none scenario sh" /dev/null >typed.out
+	printf 'echo tel\\\\\nl; exit 4\n' | SHELL=/bin/sh script -qec "timeout --foreground $slow $HULL run --rm -it --network none scenario sh" /dev/null >typed.out
 	[ $? = 4 ]
 }
 check 'what is typed reaches it' typed
