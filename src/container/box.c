@@ -36,7 +36,19 @@ static int compare_int(const void *a, const void *b)
 	return *(const int *)a - *(const int *)b;
 }
 
-int close_all_but(int *keep, unsigned n, struct err *err)
+/* Closes [from, to) but for the preserved ones. */
+static int close_between(unsigned from, unsigned to, unsigned preserve)
+{
+	enum { FIRST = 3 };
+	unsigned end = FIRST + preserve;
+
+	if (from < FIRST && from < to && close_range(from, (to < FIRST ? to : FIRST) - 1, 0) < 0)
+		return -1;
+	from = from < end ? end : from;
+	return from < to ? close_range(from, to - 1, 0) : 0;
+}
+
+int close_all_but(int *keep, unsigned n, unsigned preserve, struct err *err)
 {
 	unsigned from = 0;
 
@@ -45,13 +57,11 @@ int close_all_but(int *keep, unsigned n, struct err *err)
 		unsigned fd = (unsigned)keep[i];
 		if (keep[i] < 0 || fd < from)
 			continue;
-		if (fd > from && close_range(from, fd - 1, 0) < 0)
+		if (close_between(from, fd, preserve) < 0)
 			return err_sys(err, "close descriptors");
 		from = fd + 1;
 	}
-	if (close_range(from, ~0U, 0) < 0)
-		return err_sys(err, "close descriptors");
-	return 0;
+	return close_between(from, ~0U, preserve) < 0 ? err_sys(err, "close descriptors") : 0;
 }
 
 int put_oom_score_adj(int proc, const struct plan_process *what, int sock, struct err *err)
@@ -85,6 +95,8 @@ static int join_namespaces(const struct plan *plan, struct err *err)
 	const struct plan_join *j = plan->joins.items;
 
 	for (size_t i = 0; i < plan->joins.n; i++, j++) {
+		if (j->type == CLONE_NEWPID) /* by the parent */
+			continue;
 		AUTO_CLOSE int fd = open(j->path, O_RDONLY | O_CLOEXEC);
 		if (fd < 0)
 			return err_sys(err, "open namespace '%s'", j->path);
@@ -122,7 +134,7 @@ static int set_names(const struct plan *plan, struct err *err)
 static int box_enter(const struct box *box, struct err *err)
 {
 	const struct plan *plan = box->plan;
-	int keep[] = {box->root, box->sock};
+	int keep[] = {box->root, box->sock, box->start, box->io[0], box->io[1], box->io[2]};
 	int r = cgroup_join(box->cgroup, err);
 
 	if (r == 0)
@@ -131,7 +143,7 @@ static int box_enter(const struct box *box, struct err *err)
 	if (r == 0 && plan->namespaces & CLONE_NEWCGROUP && unshare(CLONE_NEWCGROUP) < 0)
 		r = err_sys(err, "make a cgroup namespace");
 	if (r == 0)
-		r = close_all_but(keep, 2, err);
+		r = close_all_but(keep, sizeof(keep) / sizeof(keep[0]), box->preserve, err);
 	if (r == 0)
 		r = set_names(plan, err);
 	if (r == 0 && plan->namespaces & CLONE_NEWNET)
@@ -263,16 +275,42 @@ static int report_ready(const struct box *box, struct tty *tty, struct err *err)
 	return r;
 }
 
+/* Takes the word from who connects; who leaves without a word did not mean it. What follows is told
+ * to that one. */
+static void hear_connection(const struct box *box, struct note *note, struct process *p)
+{
+	int parent = box->sock;
+
+	auto_close(&parent);
+	for (;;) {
+		struct err ignored = ERR_INIT; /* that one is gone; another may come */
+		int conn = accept4(box->start, NULL, NULL, SOCK_CLOEXEC);
+		if (conn < 0 && errno != EINTR && errno != ECONNABORTED)
+			_exit(126);
+		if (conn >= 0 && note_receive(conn, note, &ignored) > 0 && note->kind == NOTE_GO) {
+			p->sock = conn;
+			return;
+		}
+		auto_close(&conn);
+	}
+}
+
 /* Waits for NOTE_GO; the keeper's end gone means that nobody wants the workload any more. */
 static void wait_for_go(const struct box *box, const struct tty *tty, struct process *p)
 {
 	struct err ignored = ERR_INIT; /* nobody is there to be told */
 	struct note note;
+	int start = box->start;
 
-	if (note_receive(box->sock, &note, &ignored) <= 0 || note.kind != NOTE_GO)
+	if (start >= 0)
+		hear_connection(box, &note, p);
+	else if (note_receive(box->sock, &note, &ignored) <= 0 || note.kind != NOTE_GO)
 		_exit(126);
-	for (int i = 0; i < 3; i++)
-		p->io[i] = tty->slave >= 0 ? tty->slave : note.fds[i];
+	auto_close(&start);
+	for (int i = 0; i < 3; i++) {
+		int given = box->io[i] >= 0 ? box->io[i] : note.fds[i];
+		p->io[i] = tty->slave >= 0 ? tty->slave : given;
+	}
 }
 
 _Noreturn static void box_start(const struct box *box, struct process *p)
@@ -296,7 +334,7 @@ _Noreturn static void box_start(const struct box *box, struct process *p)
 	}
 	if (r == 0)
 		process_become(p);
-	process_fail(box->sock, &err);
+	process_fail(p->sock, &err);
 	_exit(126);
 }
 
@@ -304,7 +342,11 @@ void box_main(const struct box *box)
 {
 	struct err err = ERR_INIT;
 	struct tty tty = {-1, -1};
-	struct process p = {.what = &box->plan->process, .sock = box->sock};
+	struct process p = {
+		.what = &box->plan->process,
+		.sock = box->sock,
+		.preserve = box->preserve,
+	};
 
 	/* nobody who shares the pid namespace may look into us, or at our program, before execve */
 	int r = prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ? err_sys(&err, "hide the process") : 0;

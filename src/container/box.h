@@ -10,7 +10,9 @@
 
 #include "base/attr.h"
 
+struct buf;
 struct cgroup;
+struct container_caller;
 struct err;
 struct plan;
 struct plan_process;
@@ -20,6 +22,11 @@ struct box {
 	const struct cgroup *cgroup;
 	int root; /* detached mount of the root */
 	int sock; /* the child's end (note.h) */
+	int start; /* the word to start comes from who connects to this listening socket; -1: over
+		      sock */
+	int io[3]; /* standard streams; -1: they come with the word */
+	unsigned preserve; /* further descriptors from 3 on that the program gets */
+	const struct container_caller *caller; /* describes the workload to hooks; may be NULL */
 };
 
 /* The whole life of the child, from the fork on. */
@@ -32,6 +39,7 @@ struct joiner {
 	int pidfd; /* the workload's first process */
 	int io[3];
 	int sock;
+	unsigned preserve;
 };
 
 /* The child of exec: joins the workload of first process `pidfd` and starts `what` in it, as a
@@ -42,8 +50,9 @@ _Noreturn void join_main(const struct joiner *joiner);
  * on, reaps, and ends as the child does. */
 _Noreturn void init_main(int child);
 
-/* Closes everything but the n descriptors in keep (sorted by this function). */
-int close_all_but(int *keep, unsigned n, struct err *err) HULL_MUST_CHECK;
+/* Closes everything but the n descriptors in keep (sorted by this function; -1 is none) and
+ * `preserve` ones from 3 on. */
+int close_all_but(int *keep, unsigned n, unsigned preserve, struct err *err) HULL_MUST_CHECK;
 
 /* Writes oom_score_adj of the calling process through `proc`, a procfs; where the host forbids to
  * lower it, the parent is told so instead. */

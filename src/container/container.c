@@ -15,6 +15,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/loop.h"
+#include "container/birth.h"
 #include "container/box.h"
 #include "container/cgroup.h"
 #include "container/note.h"
@@ -134,30 +135,20 @@ static void free_isolation(struct isolation *iso)
 	free(iso);
 }
 
-/* Starts the first process and lets it make the box. */
 static int make_box(struct isolation *iso, struct err *err)
 {
 	const struct isolation_config *c = &iso->config;
-	int pair[2];
-
 	AUTO_CLOSE int root = root_new(&c->plan->root, c->layers_fd, c->state_fd, err);
+
 	if (root < 0)
 		return root;
-	int r = note_pair(pair, err);
-	if (r < 0)
-		return r;
-	AUTO_CLOSE int theirs = pair[1];
-	iso->first->sock = pair[0];
-	uint64_t flags = (c->plan->namespaces & ~(uint64_t)CLONE_NEWCGROUP) | CLONE_NEWNS;
-	pid_t pid = task_clone(iso->first, flags, cgroup_clone_fd(iso->cgroup), &iso->first->pidfd,
-			       err);
-	if (pid == 0)
-		box_main(&(struct box){c->plan, iso->cgroup, root, theirs});
-	if (pid < 0)
-		return pid;
-	auto_close(&theirs);
-	auto_close(&root);
-	return task_await_ready(iso->first, err);
+	return birth_first(iso->first,
+			   &(struct box){.plan = c->plan,
+					 .cgroup = iso->cgroup,
+					 .root = TAKE_FD(root),
+					 .start = -1,
+					 .io = {-1, -1, -1}},
+			   err);
 }
 
 static int container_create(const struct isolation_config *config, struct isolation **ret,
@@ -232,28 +223,17 @@ static void container_start(struct isolation *iso, const struct process_io *io,
 static int start_other(struct isolation *iso, struct task *task, const struct plan_process *what,
 		       const struct process_io *io, struct err *err)
 {
-	int streams[3] = {-1, -1, -1};
-	int pair[2];
+	struct joiner joiner = {
+		.plan = iso->config.plan,
+		.what = what,
+		.cgroup = iso->cgroup,
+		.pidfd = iso->first->pidfd,
+		.io = {-1, -1, -1},
+	};
 	AUTO_CLOSE int null = -1;
-	int r = what->tty ? 0 : fill_streams(io, streams, &null, err);
+	int r = what->tty ? 0 : fill_streams(io, joiner.io, &null, err);
 
-	if (r == 0)
-		r = note_pair(pair, err);
-	if (r < 0)
-		return r;
-	AUTO_CLOSE int theirs = pair[1];
-	task->sock = pair[0];
-	pid_t pid = task_clone(task, 0, cgroup_clone_fd(iso->cgroup), &task->helper, err);
-	if (pid == 0)
-		join_main(&(struct joiner){
-			.plan = iso->config.plan,
-			.what = what,
-			.cgroup = iso->cgroup,
-			.pidfd = iso->first->pidfd,
-			.io = {streams[0], streams[1], streams[2]},
-			.sock = theirs,
-		});
-	return pid < 0 ? pid : 0;
+	return r < 0 ? r : birth_other(task, &joiner, err);
 }
 
 static void container_exec(struct isolation *iso, uint32_t process, const struct plan_process *what,

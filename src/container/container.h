@@ -12,9 +12,14 @@
  */
 #pragma once
 
+#include <stdbool.h>
+#include <sys/types.h>
+
 #include "base/attr.h"
 #include "proto/isolation.h"
+#include "proto/plan.h"
 
+struct buf;
 struct err;
 
 extern const struct isolation_ops container_isolation;
@@ -26,3 +31,78 @@ extern const struct isolation_ops container_isolation;
  * itself. Does nothing where no manager has put the process anywhere.
  */
 int container_place_keeper(struct err *err) HULL_MUST_CHECK;
+
+/*
+ * The same container without a keeper, as an OCI runtime has it: one command makes it and ends, its
+ * first process parks until another command says go, and what it is known by is its pid and its
+ * plan, which the caller keeps. Nothing here needs an event loop; all of it waits.
+ */
+struct container_caller {
+	/* A line for people: what this host cannot do, and goes without. */
+	void (*say)(void *ctx, const char *line);
+	/* Appends the runtime-spec's state (JSON) of the container, for hooks. */
+	void (*describe)(void *ctx, pid_t pid, const char *status, struct buf *to);
+	void *ctx;
+};
+
+struct container_launch {
+	const struct plan *plan; /* borrowed */
+	const struct container_caller *caller; /* borrowed */
+	int start; /* listening SOCK_SEQPACKET socket: container_release() on a connection to it
+		      starts the program; borrowed */
+	unsigned preserve; /* descriptors from 3 on that the program gets */
+};
+
+/*
+ * Makes cgroups, namespaces and root, runs the hooks that belong there, and leaves the first
+ * process parked, a child of the caller with the caller's standard streams (or a terminal of its
+ * own, whose master is *ret_master, owned by the caller; else -1). Returns its pid; on failure
+ * nothing is left.
+ */
+pid_t container_launch(const struct container_launch *launch, int *ret_master, struct err *err)
+	HULL_MUST_CHECK;
+
+/* Starts the program, over a connection to the container's start socket; fails as its execve did.
+ */
+int container_release(int sock, const struct container_caller *caller, struct err *err)
+	HULL_MUST_CHECK;
+
+struct container_enter {
+	const struct plan *plan; /* of the container; borrowed */
+	const struct plan_process *what; /* borrowed */
+	const struct container_caller *caller;
+	int pidfd; /* of the container's first process */
+	const char *cgroup; /* below the container's own; NULL: that */
+	unsigned preserve;
+};
+
+/* Runs one more process in it, a child of the caller, as container_launch() does but for the
+ * parking. Returns its pid. */
+pid_t container_enter(const struct container_enter *enter, int *ret_master, struct err *err)
+	HULL_MUST_CHECK;
+
+/* Runs the plan's hooks of one point, in order, in the caller's namespaces. `status` is what they
+ * are told; pid may be 0. */
+int container_hooks(const struct plan *plan, enum plan_hook_point point, pid_t pid,
+		    const char *status, const struct container_caller *caller, struct err *err)
+	HULL_MUST_CHECK;
+
+/* Freezes or thaws all processes, and waits until they are. */
+int container_freeze(const struct plan *plan, bool freeze, struct err *err) HULL_MUST_CHECK;
+bool container_is_frozen(const struct plan *plan);
+
+/* Sends sig to every process in its cgroup. Returns how many there were. */
+int container_signal_all(const struct plan *plan, int sig, struct err *err) HULL_MUST_CHECK;
+
+/* Changes the limits that are not zero. */
+int container_limit(const struct plan *plan, const struct plan_limits *limits,
+		    const struct container_caller *caller, struct err *err) HULL_MUST_CHECK;
+
+/* What its cgroups count, and which processes are in them (released with isolation_top_record). */
+int container_count(const struct plan *plan, struct isolation_stats *ret, struct err *err)
+	HULL_MUST_CHECK;
+int container_list(const struct plan *plan, struct isolation_top *ret, struct err *err)
+	HULL_MUST_CHECK;
+
+/* Ends every process in its cgroups and removes them. */
+int container_clear(const struct plan *plan, struct err *err) HULL_MUST_CHECK;

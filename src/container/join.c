@@ -41,7 +41,7 @@ static int enter(const struct joiner *j, struct err *err)
 		r = put_oom_score_adj(proc, j->what, j->sock, err);
 	auto_close(&proc);
 	if (r == 0)
-		r = close_all_but(keep, 5, err);
+		r = close_all_but(keep, 5, j->preserve, err);
 	for (size_t i = 0; i < j->plan->joins.n; i++)
 		types |= join[i].type;
 	if (r == 0 && setns(j->pidfd, (int)types) < 0)
@@ -79,7 +79,7 @@ void join_main(const struct joiner *j)
 {
 	struct err err = ERR_INIT;
 	struct tty tty = {-1, -1};
-	struct process p = {.what = j->what, .sock = j->sock};
+	struct process p = {.what = j->what, .sock = j->sock, .preserve = j->preserve};
 	int pidfd = -1;
 
 	int r = prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ? err_sys(&err, "hide the process") : 0;

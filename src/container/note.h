@@ -18,7 +18,9 @@ enum note_kind {
 	NOTE_FAILED, /* err says why; the child ends */
 	NOTE_MESSAGE, /* err.msg is a line for people; the child goes on */
 	NOTE_PROCESS, /* exec: pid; descriptors: its pidfd, and the terminal's master */
-	NOTE_GO, /* to the child: start; descriptors: the standard streams */
+	NOTE_HOOKS, /* the root is furnished; the child waits for NOTE_GO while hooks run */
+	NOTE_GO, /* to the child: go on, or start; descriptors: the standard streams, if they are
+		    not there yet; pid: its own, as the parent counts */
 };
 
 enum { NOTE_FDS_MAX = 3 };

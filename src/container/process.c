@@ -373,7 +373,7 @@ static int process_run(struct process *p, struct err *err)
 	if (p->what->builtin)
 		return run_builtin(p, err);
 	/* what this process has open was close-on-exec from birth; this is the second lock */
-	if (close_range(3, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
+	if (close_range(3 + p->preserve, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
 		return err_sys(err, "close descriptors");
 	return exec_program(p, err);
 }

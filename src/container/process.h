@@ -22,6 +22,7 @@ struct process {
 	int io[3]; /* standard streams; with a terminal: its slave, three times */
 	struct user user;
 	char **env; /* what's env and HOME; its strings belong to what */
+	unsigned preserve; /* descriptors from 3 on that the program gets */
 	bool dropped; /* process_drop() was done before the fork that made this process */
 };
 

@@ -173,6 +173,14 @@ int task_follow(struct task *t, isolation_reply *reply, void *ctx, struct err *e
 	return r;
 }
 
+static int answer_hooks(struct task *t, struct err *err)
+{
+	struct note go = {.kind = NOTE_GO, .pid = t->pid};
+	int r = t->owner->hooks ? t->owner->hooks(t->owner->ctx, t, err) : 0;
+
+	return r < 0 ? r : note_send(t->sock, &go, err);
+}
+
 int task_await_ready(struct task *t, struct err *err)
 {
 	for (;;) {
@@ -185,6 +193,12 @@ int task_await_ready(struct task *t, struct err *err)
 				       "the workload's first process died (status %u) while its "
 				       "box was made",
 				       reap(&t->pidfd));
+		if (note.kind == NOTE_HOOKS) {
+			r = answer_hooks(t, err);
+			if (r < 0)
+				return r;
+			continue;
+		}
 		if (note.kind == NOTE_READY) {
 			t->master = note.fds[0];
 			note.fds[0] = -1;
@@ -204,4 +218,31 @@ int task_signal(const struct task *t, int sig, struct err *err)
 	if (syscall(SYS_pidfd_send_signal, t->pidfd, sig, NULL, 0) < 0)
 		return err_sys(err, "send signal %d", sig);
 	return 0;
+}
+
+int task_await_exec(struct task *t, struct err *err)
+{
+	struct note note;
+	int r;
+
+	while ((r = note_receive(t->sock, &note, err)) > 0)
+		take_note(t, &note);
+	if (t->helper >= 0)
+		(void)reap(&t->helper);
+	if (r < 0)
+		return r;
+	if (t->failure.code)
+		return err_set(err, t->failure.code, "%s", t->failure.msg);
+	return t->pidfd < 0 ? err_set(err, EIO, "the process died before it was started") : 0;
+}
+
+pid_t task_release(struct task *t, int *ret_master)
+{
+	pid_t pid = t->pid;
+
+	if (ret_master)
+		*ret_master = TAKE_FD(t->master);
+	auto_close(&t->pidfd);
+	task_free(t);
+	return pid;
 }

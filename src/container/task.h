@@ -26,6 +26,8 @@ struct task_owner {
 	void (*failed)(void *ctx, struct task *task);
 	/* A line for people. */
 	void (*message)(void *ctx, const char *line);
+	/* Its box stands and waits for the hooks of the runtime. NULL: there are none. */
+	int (*hooks)(void *ctx, struct task *task, struct err *err);
 	void *ctx;
 };
 
@@ -62,6 +64,13 @@ int task_follow(struct task *task, isolation_reply *reply, void *ctx, struct err
 
 /* Waits for the child's first word: ready (its terminal's master is taken), or why not. */
 int task_await_ready(struct task *task, struct err *err) HULL_MUST_CHECK;
+
+/* Waits until execve succeeded, without a loop; fails as it failed. */
+int task_await_exec(struct task *task, struct err *err) HULL_MUST_CHECK;
+
+/* Lets go of the process: frees the task and leaves what runs. Returns its pid; *ret_master (may be
+ * NULL) is its terminal's master or -1, the caller's from now on. */
+pid_t task_release(struct task *task, int *ret_master);
 
 /* Sends sig to it through its pidfd; ESRCH when it has none (any more). */
 int task_signal(const struct task *task, int sig, struct err *err);

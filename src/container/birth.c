@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "container/birth.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <stdint.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "container/box.h"
+#include "container/cgroup.h"
+#include "container/note.h"
+#include "container/task.h"
+#include "proto/plan.h"
+
+/* Children are born into the pid namespace that their parent has chosen for them, and only there:
+ * joining one is up to the parent. Returns the way back, or -1 when there is nothing to join. */
+static int choose_pids(const struct plan *plan, int *ret_home, struct err *err)
+{
+	const struct plan_join *j = plan->joins.items;
+
+	for (size_t i = 0; i < plan->joins.n; i++, j++) {
+		if (j->type != CLONE_NEWPID)
+			continue;
+		AUTO_CLOSE int home = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
+		AUTO_CLOSE int fd = open(j->path, O_RDONLY | O_CLOEXEC);
+		if (home < 0 || fd < 0 || setns(fd, CLONE_NEWPID) < 0)
+			return err_sys(err, "join namespace '%s'", j->path);
+		*ret_home = TAKE_FD(home);
+	}
+	return 0;
+}
+
+static pid_t clone_first(struct task *first, const struct box *box, struct err *err)
+{
+	uint64_t flags = (box->plan->namespaces & ~(uint64_t)CLONE_NEWCGROUP) | CLONE_NEWNS;
+	AUTO_CLOSE int home = -1;
+	int r = choose_pids(box->plan, &home, err);
+
+	if (r < 0)
+		return r;
+	pid_t pid = task_clone(first, flags, cgroup_clone_fd(box->cgroup), &first->pidfd, err);
+	if (pid > 0 && home >= 0 && setns(home, CLONE_NEWPID) < 0)
+		return err_sys(err, "go back to the pid namespace");
+	return pid;
+}
+
+int birth_first(struct task *first, const struct box *box, struct err *err)
+{
+	AUTO_CLOSE int root = box->root;
+	int pair[2];
+
+	int r = note_pair(pair, err);
+	if (r < 0)
+		return r;
+	AUTO_CLOSE int theirs = pair[1];
+	first->sock = pair[0];
+	pid_t pid = clone_first(first, box, err);
+	if (pid == 0) {
+		struct box own = *box;
+		own.sock = theirs;
+		box_main(&own);
+	}
+	if (pid < 0)
+		return pid;
+	auto_close(&theirs);
+	auto_close(&root); /* whoever holds it open keeps its overlay */
+	return task_await_ready(first, err);
+}
+
+int birth_other(struct task *task, const struct joiner *joiner, struct err *err)
+{
+	int pair[2];
+
+	int r = note_pair(pair, err);
+	if (r < 0)
+		return r;
+	AUTO_CLOSE int theirs = pair[1];
+	task->sock = pair[0];
+	pid_t pid = task_clone(task, 0, cgroup_clone_fd(joiner->cgroup), &task->helper, err);
+	if (pid == 0) {
+		struct joiner own = *joiner;
+		own.sock = theirs;
+		join_main(&own);
+	}
+	return pid < 0 ? pid : 0;
+}
