@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/io.h"
+#include "base/json.h"
+#include "base/path.h"
+#include "oci/oci.h"
+
+enum { EXIT_FAILED = 1, EXIT_EXEC_FAILED = 255 };
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	return (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
+}
+
+/* A line of --log, in the form that callers of runc parse. */
+static void log_line(const struct oci *oci, const char *level, const char *message, struct buf *to)
+{
+	struct json_out out = JSON_OUT(to, false);
+
+	if (!oci->log_json) {
+		buf_printf(to, "%s: %s\n", level, message);
+		return;
+	}
+	json_begin(&out, NULL);
+	json_put_str(&out, "level", level);
+	json_put_str(&out, "msg", message);
+	json_put_time(&out, "time", now_ns());
+	json_end(&out);
+	buf_str(to, "\n");
+}
+
+void oci_log(const struct oci *oci, const char *level, const char *message)
+{
+	AUTO_BUF struct buf line = BUF_INIT;
+	struct err ignored = ERR_INIT; /* there is nowhere left to tell of it */
+
+	fprintf(stderr, "hull-oci: ");
+	for (const char *p = message; *p; p++)
+		(void)fputc((unsigned char)*p < ' ' || *p == 0x7f ? '?' : *p, stderr);
+	(void)fputc('\n', stderr);
+	if (!oci->log)
+		return;
+	log_line(oci, level, message, &line);
+	AUTO_CLOSE int fd = open(oci->log, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK,
+				 0644);
+	if (fd < 0 || buf_check(&line, &ignored) < 0 ||
+	    write_all(fd, line.data, line.len, oci->log, &ignored) < 0)
+		return;
+}
+
+static void warn(void *ctx, const char *line)
+{
+	oci_log(ctx, "warning", line);
+}
+
+static void print_version(void)
+{
+	printf("hull-oci version %s\ncommit: %s\nspec: 1.2.0\n", HULL_VERSION, HULL_VERSION);
+}
+
+static void print_command_help(const struct oci_command *c)
+{
+	printf("usage: hull-oci [GLOBAL OPTION…] %s [OPTION…] %s\n\n%s\n\n", c->name, c->words,
+	       c->help);
+	for (const struct oci_option *o = c->options; o->name; o++) {
+		char letter[] = {o->letter ? '-' : ' ', o->letter ? o->letter : ' ', '\0'};
+		printf("  %s --%-20s %s\n", letter, o->name, o->help);
+	}
+}
+
+static void print_help(void)
+{
+	puts("usage: hull-oci [GLOBAL OPTION…] COMMAND [OPTION…] [ID …]\n\n"
+	     "The OCI runtime of hull, for docker, containerd, CRI-O, podman.\n");
+	for (const struct oci_command *c = oci_commands; c->name; c++)
+		printf("  %-12s %s\n", c->name, c->help);
+	puts("\nglobal options: --root DIR, --log FILE, --log-format text|json, --systemd-cgroup,\n"
+	     "--debug, --version, --help");
+}
+
+/* The folder for states that nobody named: of this boot, and of this user. */
+static int default_root(char **ret, struct err *err)
+{
+	const char *run = getenv("XDG_RUNTIME_DIR");
+	int n = run && *run == '/' && geteuid() != 0 ? asprintf(ret, "%s/hull-oci", run)
+						     : asprintf(ret, "/run/hull-oci");
+
+	return n < 0 ? err_set(err, ENOMEM, "out of memory") : 0;
+}
+
+static int open_root(struct oci *oci, char **owned, struct err *err)
+{
+	int r = oci->root ? 0 : default_root(owned, err);
+
+	if (r < 0)
+		return r;
+	if (!oci->root)
+		oci->root = *owned;
+	r = path_mkdir_all(AT_FDCWD, oci->root, 0700, err);
+	if (r < 0)
+		return r;
+	oci->root_fd = open(oci->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return oci->root_fd < 0 ? err_sys(err, "open '%s'", oci->root) : 0;
+}
+
+/* One global option at argv[i]; returns how many words it took, 0 when it is none. */
+static int global_option(struct oci *oci, char **argv, int i, int argc, struct err *err)
+{
+	static const char *const flags[] = {"--debug", "--systemd-cgroup", "--no-pivot", NULL};
+	const char *format = NULL;
+	const struct {
+		const char *name;
+		const char **value;
+	} options[] = {
+		{"--root", &oci->root},
+		{"--log", &oci->log},
+		{"--log-format", &format},
+		{"--log-level", &(const char *){NULL}},
+		{"--cgroup-manager", &(const char *){NULL}},
+		{"--rootless", &(const char *){NULL}},
+	};
+
+	if (str_in(argv[i], flags)) {
+		oci->systemd_cgroup |= strcmp(argv[i], "--systemd-cgroup") == 0;
+		oci->debug |= strcmp(argv[i], "--debug") == 0;
+		return 1;
+	}
+	for (size_t o = 0; o < sizeof(options) / sizeof(options[0]); o++) {
+		const char *rest;
+		if (!str_prefix(argv[i], options[o].name, &rest) || (*rest && *rest != '='))
+			continue;
+		if (!*rest && i + 1 == argc)
+			return err_set(err, EINVAL, "%s: wants a value", argv[i]);
+		*options[o].value = *rest ? rest + 1 : argv[i + 1];
+		if (format && strcmp(format, "json") != 0 && strcmp(format, "text") != 0)
+			return err_set(err, EINVAL, "--log-format: '%s' is neither text nor json",
+				       format);
+		oci->log_json = format ? strcmp(format, "json") == 0 : oci->log_json;
+		return *rest ? 1 : 2;
+	}
+	return 0;
+}
+
+static const struct oci_command *find_command(const char *name)
+{
+	for (const struct oci_command *c = oci_commands; c->name; c++) {
+		if (strcmp(c->name, name) == 0)
+			return c;
+	}
+	return NULL;
+}
+
+static int carry_out(struct oci *oci, const struct oci_command *c, char **argv, size_t n,
+		     struct err *err)
+{
+	AUTO_FREE char *root = NULL;
+	int r = oci_args(oci, c, argv, n, err);
+
+	if (r == 0 && oci->options.help) {
+		print_command_help(c);
+	} else if (r == 0) {
+		r = open_root(oci, &root, err);
+		if (r == 0)
+			r = c->run(oci, err);
+	}
+	strv_done(&oci->options.env);
+	strv_done(&oci->options.cap);
+	auto_close(&oci->root_fd);
+	return r;
+}
+
+int main(int argc, char **argv)
+{
+	struct oci oci = {.root_fd = -1, .caller = {.say = warn, .ctx = &oci}};
+	struct err err = ERR_INIT;
+	int i = 1;
+	int r = 0;
+
+	while (i < argc && argv[i][0] == '-' && r >= 0) {
+		if (strcmp(argv[i], "--version") == 0 || strcmp(argv[i], "-v") == 0) {
+			print_version();
+			return 0;
+		}
+		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+			print_help();
+			return 0;
+		}
+		r = global_option(&oci, argv, i, argc, &err);
+		if (r == 0)
+			r = err_set(&err, EINVAL, "%s: no such option (see hull-oci --help)",
+				    argv[i]);
+		i += r > 0 ? r : 0;
+	}
+	const struct oci_command *c = r >= 0 && i < argc ? find_command(argv[i]) : NULL;
+	if (r >= 0 && i == argc) {
+		print_help();
+		return EXIT_FAILED;
+	}
+	if (r >= 0 && !c)
+		r = err_set(&err, EINVAL, "'%s': no such command (see hull-oci --help)", argv[i]);
+	if (r >= 0)
+		r = carry_out(&oci, c, argv + i + 1, (size_t)(argc - i - 1), &err);
+	if (r >= 0 && (fflush(stdout) != 0 || ferror(stdout)))
+		r = err_set(&err, EIO, "cannot write to standard output");
+	if (r >= 0)
+		return r;
+	oci_log(&oci, "error", err.msg);
+	return c && strcmp(c->name, "exec") == 0 ? EXIT_EXEC_FAILED : EXIT_FAILED;
+}
