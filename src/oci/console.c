@@ -72,7 +72,7 @@ int oci_send_console(const char *path, int master, struct err *err)
 /* Copies what is there to read; false at the end. */
 static bool carry(int from, int to)
 {
-	char chunk[16384];
+	char chunk[8192];
 	struct err ignored = ERR_INIT; /* the reader left: its own affair */
 	ssize_t n = read(from, chunk, sizeof(chunk));
 

@@ -150,7 +150,8 @@ int oci_make(struct oci *oci, struct oci_state *ret, int *ret_folder, int *ret_m
 		return folder;
 	int r = oci_bundle(oci, id, ret, err);
 	if (r < 0) {
-		(void)oci_folder_remove(oci, id, &ignored);
+		if (oci_folder_remove(oci, id, &ignored) < 0)
+			oci_log(oci, "warning", ignored.msg);
 		return r;
 	}
 	oci_describe(oci, ret);

@@ -70,7 +70,7 @@ static int add_caps(const struct strv *names, struct plan_process *what, struct 
 {
 	for (size_t i = 0; i < names->n; i++) {
 		unsigned cap;
-		if (!spec_capability(names->v[i], &cap))
+		if (spec_capability(names->v[i], &cap) < 0)
 			return err_set(err, EINVAL, "--cap: '%s' is not a capability", names->v[i]);
 		what->cap_bounding |= 1ULL << cap;
 		what->cap_effective |= 1ULL << cap;
