@@ -49,7 +49,7 @@ int workload_lock(struct engine *e, const char *id, bool wait, struct err *err)
 		if (!wait || i == LOCK_TRIES)
 			return err_set(err, EBUSY,
 				       "workload %.12s: another command is at work on it", id);
-		(void)nanosleep(&(struct timespec){.tv_nsec = LOCK_NAP_MS * 1000000}, NULL);
+		(void)nanosleep(&(struct timespec){.tv_nsec = LOCK_NAP_MS * 1000000L}, NULL);
 	}
 	if (fstat(fd, &st) < 0 || st.st_nlink == 0)
 		return err_set(err, ENOENT, "workload %.12s was removed meanwhile", id);

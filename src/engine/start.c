@@ -101,18 +101,21 @@ static int keeper_spawn(struct engine *e, const struct workload *w, bool wait_at
 	return 0;
 }
 
-/* The keeper's socket appears within milliseconds; a keeper that ends instead hangs up on life. */
-static int connect_keeper(const struct keeper_start *k, struct err *err)
+/* The keeper's socket appears within milliseconds; a keeper that ends instead hangs up on life, or
+ * has something to say there: then it answers 1. The caller closes *ret. */
+static int connect_keeper(const struct keeper_start *k, int *ret, struct err *err)
 {
 	for (int i = 0; i < CONNECT_TRIES; i++) {
 		struct err not_yet = ERR_INIT;
 		struct pollfd pfd = {.fd = k->life, .events = POLLIN};
 		int fd = control_open(k->run_fd, &not_yet);
-		if (fd >= 0)
-			return fd;
+		if (fd >= 0) {
+			*ret = fd;
+			return 0;
+		}
 		if (poll(&pfd, 1, 0) > 0)
-			return 0; /* it has something to say */
-		(void)nanosleep(&(struct timespec){.tv_nsec = CONNECT_NAP_US * 1000}, NULL);
+			return 1;
+		(void)nanosleep(&(struct timespec){.tv_nsec = CONNECT_NAP_US * 1000L}, NULL);
 	}
 	return err_set(err, ETIMEDOUT, "the keeper does not answer");
 }
@@ -233,12 +236,25 @@ static int attached(struct engine *e, struct workload *w, const struct session_c
 	return r;
 }
 
+/* A start that failed before the keeper could listen. */
+static int failed_early(struct engine *e, struct workload *w, int life, struct err *err)
+{
+	struct keeper_status status = {0};
+
+	int r = keeper_read_life(life, &status, err);
+	if (r == 0)
+		r = start_failed(e, w, &status, err);
+	record_done(&keeper_status_record, &status);
+	return r;
+}
+
 int workload_start_attached(struct engine *e, struct workload *w,
 			    const struct attach_options *options, struct attach_end *ret,
 			    struct err *err)
 {
 	AUTO(keeper_start_done) struct keeper_start k = {-1, -1};
 	AUTO_CLOSE int lock = -1;
+	AUTO_CLOSE int ctl = -1;
 
 	int r = lock_for_start(e, w, &lock, err);
 	if (r == 1)
@@ -247,18 +263,10 @@ int workload_start_attached(struct engine *e, struct workload *w,
 		r = note_start(e, w, err);
 	if (r == 0)
 		r = keeper_spawn(e, w, true, &k, err);
-	AUTO_CLOSE int ctl = r == 0 ? connect_keeper(&k, err) : -1;
-	if (r < 0 || ctl < 0)
-		return r < 0 ? r : ctl;
-	if (ctl == 0) { /* it failed before it could listen */
-		struct keeper_status status = {0};
-		ctl = -1;
-		r = keeper_read_life(k.life, &status, err);
-		if (r == 0)
-			r = start_failed(e, w, &status, err);
-		record_done(&keeper_status_record, &status);
-		return r;
-	}
+	if (r == 0)
+		r = connect_keeper(&k, &ctl, err);
+	if (r != 0)
+		return r < 0 ? r : failed_early(e, w, k.life, err);
 	auto_close(&lock); /* `keeper` is written before it listens: nobody takes it for dead */
 	const struct session_config config = {.ctl = ctl,
 					      .life = k.life,

@@ -384,8 +384,8 @@ static int index_of(const char *name)
 	return link.index;
 }
 
-/* That the bridge stays is a matter of a quarter of a second, which a busy host may let pass: once is
- * proof. That every life is served is not. */
+/* That the bridge stays is a matter of a quarter of a second, which a busy host may let pass: once
+ * is proof. That every life is served is not. */
 TEST(a_workload_that_follows_finds_the_network_of_the_one_before)
 {
 	struct err err = ERR_INIT;
