@@ -76,6 +76,7 @@ static int read_record(struct engine *e, const char *id, const char *name,
 	AUTO_CLOSE int dir = workload_folder(e, id, err);
 	AUTO_BUF struct buf bytes = BUF_INIT;
 
+	memset(ret, 0, type->size); /* released by the caller on failure too */
 	if (dir < 0)
 		return dir;
 	int r = file_read(dir, name, RECORD_BYTES_MAX, &bytes, err);

@@ -9,10 +9,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/db.h"
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/path.h"
 #include "base/proc.h"
+#include "engine/address.h"
 #include "engine/control_client.h"
 #include "engine/events.h"
 #include "engine/internal.h"
@@ -138,11 +140,59 @@ static int start_failed(struct engine *e, struct workload *w, const struct keepe
 	return err_set(err, status->code ? (int)status->code : EIO, "%s", reason);
 }
 
+/* The orders are written last: until they are, the next start does all of it again. */
+static int write_address(struct engine *e, const struct workload *w, const struct plan *plan,
+			 const struct keeper_orders *orders, struct err *err)
+{
+	AUTO_CLOSE int folder = workload_folder(e, w->id, err);
+	if (folder < 0)
+		return folder;
+	int r = record_write(folder, "plan", &plan_record, plan, err);
+	return r < 0 ? r : record_write(folder, "orders", &keeper_orders_record, orders, err);
+}
+
+/* A workload that stood still may have missed that the store's network chose another subnet. */
+static int renew_address(struct engine *e, const struct workload *w, struct keeper_orders *orders,
+			 struct err *err)
+{
+	AUTO_TXN struct db *txn = NULL;
+	struct plan plan = {0};
+
+	int r = db_begin(e->store->db, &txn, err);
+	if (r == 0)
+		r = address_is_outdated(e->store, &orders->network, err);
+	if (r <= 0)
+		return r;
+	r = workload_read_plan(e, w->id, &plan, err);
+	if (r == 0)
+		r = address_renew(e->store, txn, w->id, &plan, &orders->network, err);
+	if (r == 0)
+		r = db_commit(&txn, err);
+	if (r == 0)
+		r = write_address(e, w, &plan, orders, err);
+	record_done(&plan_record, &plan);
+	return r;
+}
+
+static int check_address(struct engine *e, const struct workload *w, struct err *err)
+{
+	struct keeper_orders orders = {0};
+
+	int r = workload_read_orders(e, w->id, &orders, err);
+	if (r == 0 && orders.network.name)
+		r = renew_address(e, w, &orders, err);
+	record_done(&keeper_orders_record, &orders);
+	return r;
+}
+
 /* The record says "started" from here on: whoever finds it without a keeper repairs it. */
 static int note_start(struct engine *e, struct workload *w, struct err *err)
 {
 	if (w->state == KEEPER_STARTING)
 		return 0; /* made so by workload_create() */
+	int r = check_address(e, w, err);
+	if (r < 0)
+		return r;
 	w->pid = 0;
 	w->state = KEEPER_STARTING;
 	w->stopped_by_user = false;

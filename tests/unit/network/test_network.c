@@ -546,6 +546,25 @@ TEST(a_subnet_of_somebody_else_is_refused_by_name)
 	EXPECT(!has_link("hull0"));
 }
 
+TEST(a_network_gives_way_when_its_subnet_went_to_somebody_else_and_nobody_is_on_it)
+{
+	struct err err = ERR_INIT;
+	struct network mine = net0();
+	struct network other = {.bridge = "hull1", .subnet = mine.subnet};
+	struct network_report report;
+
+	EXPECT(lab_enter());
+	EXPECT_EQ(network_is_displaced(&mine, &err), 0);
+	EXPECT_EQ(network_attach_machine(&mine, id_a, &err), 0);
+	EXPECT_EQ(network_is_displaced(&mine, &err), 0);
+	EXPECT_EQ(network_is_displaced(&other, &err), 1);
+	EXPECT_EQ(network_detach(&mine, id_a, &err), 0);
+	EXPECT_EQ(network_ensure(&other, &report, &err), 0);
+	EXPECT_EQ(network_is_displaced(&mine, &err), 1);
+	EXPECT_EQ(network_remove(&other, &err), 0);
+	EXPECT_EQ(network_is_displaced(&mine, &err), 0);
+}
+
 TEST(a_name_that_is_no_bridge_is_refused)
 {
 	static const char *const names[] = {"", "hull0; flush", "a/b", "sixteen-letters-", "-x",
