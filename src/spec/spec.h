@@ -51,6 +51,7 @@ struct spec_config {
 	void (*say)(void *ctx, const char *line);
 	void *ctx;
 };
+/* See above. */
 int spec_plan(struct json_object *doc, const struct spec_config *config, struct plan *ret,
 	      struct err *err) HULL_MUST_CHECK;
 
