@@ -429,11 +429,19 @@ int cgroup_join(const struct cgroup *cg, struct err *err)
 int cgroup_each(const struct cgroup *cg, cgroup_each_fn *fn, void *ctx, struct err *err)
 {
 	for (size_t i = 0; i < cg->n; i++) {
-		int r = fn(ctx, cg->h[i].name, err);
+		AUTO_FREE char *folder = path_join(cg->h[i].mount, cg->path);
+		if (!folder)
+			return err_set(err, ENOMEM, "out of memory");
+		int r = fn(ctx, &(struct cgroup_place){cg->h[i].name, folder}, err);
 		if (r < 0)
 			return r;
 	}
 	return 0;
+}
+
+bool cgroup_is_v2(const struct cgroup *cg)
+{
+	return cg && cg->n == 1 && cg->h[0].v2;
 }
 
 /* Whether a service manager has put this process somewhere: into another cgroup than the root, in

@@ -50,9 +50,17 @@ int cgroup_clone_fd(const struct cgroup *cg);
 /* Moves the calling, single-threaded process into every v1 folder. */
 int cgroup_join(const struct cgroup *cg, struct err *err) HULL_MUST_CHECK;
 
-/* Calls fn for each hierarchy in use: its name ("cpu,cpuacct", "name=systemd", "" for v2). Ends
- * with fn's first failure. */
-typedef int cgroup_each_fn(void *ctx, const char *name, struct err *err);
+/* Whether v2 is all there is (false for NULL). */
+bool cgroup_is_v2(const struct cgroup *cg);
+
+/* One hierarchy in use. Both strings are borrowed. */
+struct cgroup_place {
+	const char *name; /* what mounts it: "cpu,cpuacct", "name=systemd", "" for v2 */
+	const char *folder; /* the workload's folder, as the host sees it */
+};
+
+/* Calls fn for each hierarchy in use. Ends with fn's first failure. */
+typedef int cgroup_each_fn(void *ctx, const struct cgroup_place *place, struct err *err);
 int cgroup_each(const struct cgroup *cg, cgroup_each_fn *fn, void *ctx, struct err *err)
 	HULL_MUST_CHECK;
 

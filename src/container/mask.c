@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Hidden and write-protected paths, and sysctls. Files are hidden by the null device that we made
- * ourselves, checked to be it; folders by an empty read-only tmpfs.
+ * Hidden and write-protected paths, and sysctls. Files are hidden by a null device that is checked
+ * to be it; folders by an empty read-only tmpfs.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <linux/openat2.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -34,18 +35,39 @@ static int open_present(int root, const char *path, struct err *err)
 	return fd;
 }
 
-static int mask_file(const struct populate *p, int at, const char *path, struct err *err)
+static bool is_null(int fd)
 {
 	struct stat st;
-	AUTO_CLOSE int null = mount_clone(p->dev, "null", false, err);
 
-	if (null < 0)
-		return null;
-	if (fstat(null, &st) < 0)
-		return err_sys(err, "stat the null device");
-	if (!S_ISCHR(st.st_mode) || st.st_rdev != makedev(1, 3))
+	return fstat(fd, &st) == 0 && S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3);
+}
+
+/* The null device: of the /dev that we made, of the root, or the host's. Whichever it is, it is
+ * seen to be that device, and then bound by handle. */
+static int null_clone(const struct populate *p, struct err *err)
+{
+	struct err ignored = ERR_INIT; /* the next one may do */
+	AUTO_CLOSE int own = p->dev < 0 ? -1 : mount_clone(p->dev, "null", false, &ignored);
+
+	if (own >= 0 && is_null(own))
+		return TAKE_FD(own);
+	if (!p->plan->as_specified)
 		return err_set(err, ENODEV, "the null device is not what it should be");
-	return mount_attach(null, at, path, err);
+	AUTO_CLOSE int in_root = path_open_in(p->root, "/dev/null", O_PATH | O_NOFOLLOW, 0,
+					      &ignored);
+	AUTO_CLOSE int mount = in_root >= 0 && is_null(in_root)
+				       ? mount_clone(in_root, "", false, err)
+				       : mount_clone_nofollow("/dev/null", false, err);
+	if (mount >= 0 && !is_null(mount))
+		return err_set(err, ENODEV, "the null device is not what it should be");
+	return mount < 0 ? mount : TAKE_FD(mount);
+}
+
+static int mask_file(const struct populate *p, int at, const char *path, struct err *err)
+{
+	AUTO_CLOSE int null = null_clone(p, err);
+
+	return null < 0 ? null : mount_attach(null, at, path, err);
 }
 
 /* The first one is made; the next are clones of it, as long as it is attached. */

@@ -60,6 +60,26 @@ int fs_set_all(int fs, const char *options, struct err *err)
 	return 0;
 }
 
+int fs_set_flags(int fs, uint64_t ms_flags, struct err *err)
+{
+	static const struct {
+		uint64_t ms;
+		const char *word;
+	} words[] = {
+		{MS_SYNCHRONOUS, "sync"},
+		{MS_DIRSYNC, "dirsync"},
+		{MS_MANDLOCK, "mand"},
+		{MS_LAZYTIME, "lazytime"},
+	};
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		int r = ms_flags & words[i].ms ? fs_set(fs, words[i].word, NULL, err) : 0;
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
 int fs_mount(int fs, const char *type, uint64_t attr, struct err *err)
 {
 	if (fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
@@ -93,6 +113,15 @@ int mount_clone(int dirfd, const char *path, bool recursive, struct err *err)
 	return mount < 0 ? err_sys(err, "take mount of '%s'", path) : mount;
 }
 
+int mount_clone_nofollow(const char *path, bool recursive, struct err *err)
+{
+	unsigned flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW |
+			 (recursive ? AT_RECURSIVE : 0U);
+	int mount = open_tree(AT_FDCWD, path, flags);
+
+	return mount < 0 ? err_sys(err, "take mount of '%s'", path) : mount;
+}
+
 int mount_attach(int mount, int at, const char *what, struct err *err)
 {
 	if (move_mount(mount, "", at, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
@@ -113,7 +142,11 @@ int mount_change(int mount, const struct mount_change *change, const char *what,
 		.attr_set = change->set,
 		.attr_clr = change->clear,
 		.propagation = change->propagation,
+		.userns_fd = change->set & MOUNT_ATTR_IDMAP ? (uint64_t)change->userns : 0,
 	};
+	/* the four ways to keep access times are one choice: all have to be cleared together */
+	if ((change->set | change->clear) & MOUNT_ATTR__ATIME)
+		attr.attr_clr |= MOUNT_ATTR__ATIME;
 	unsigned flags = AT_EMPTY_PATH | (change->recursive ? AT_RECURSIVE : 0U);
 
 	if (mount_setattr(mount, "", flags, &attr, sizeof(attr)) < 0)
@@ -129,7 +162,7 @@ uint64_t mount_attr_of(uint64_t ms_flags)
 		{MS_RDONLY, MOUNT_ATTR_RDONLY},         {MS_NOSUID, MOUNT_ATTR_NOSUID},
 		{MS_NODEV, MOUNT_ATTR_NODEV},           {MS_NOEXEC, MOUNT_ATTR_NOEXEC},
 		{MS_NOATIME, MOUNT_ATTR_NOATIME},       {MS_STRICTATIME, MOUNT_ATTR_STRICTATIME},
-		{MS_NODIRATIME, MOUNT_ATTR_NODIRATIME},
+		{MS_NODIRATIME, MOUNT_ATTR_NODIRATIME}, {MS_NOSYMFOLLOW, MOUNT_ATTR_NOSYMFOLLOW},
 	};
 	uint64_t attr = 0;
 

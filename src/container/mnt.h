@@ -32,6 +32,9 @@ int fs_new(const char *type, const char *options, uint64_t attr, struct err *err
  * it when `recursive`. Links in path are followed only when it is absolute. */
 int mount_clone(int dirfd, const char *path, bool recursive, struct err *err) HULL_MUST_CHECK;
 
+/* The same of the absolute `path`; a link at its end is taken itself. */
+int mount_clone_nofollow(const char *path, bool recursive, struct err *err) HULL_MUST_CHECK;
+
 /* Attaches a detached mount on the handle `at`; `what` names the place in errors. */
 int mount_attach(int mount, int at, const char *what, struct err *err) HULL_MUST_CHECK;
 
@@ -41,11 +44,15 @@ int mount_attach_name(int mount, int dirfd, const char *name, struct err *err) H
 struct mount_change {
 	uint64_t set, clear, propagation; /* MOUNT_ATTR_*; MS_PRIVATE … or 0: as it is */
 	bool recursive;
+	int userns; /* for MOUNT_ATTR_IDMAP */
 };
 
 /* Changes a mount as told. `what` names it in errors. */
 int mount_change(int mount, const struct mount_change *change, const char *what, struct err *err)
 	HULL_MUST_CHECK;
+
+/* Words that set a file system's own flags from mount(2)'s MS_* (MS_SYNCHRONOUS and relatives). */
+int fs_set_flags(int fs, uint64_t ms_flags, struct err *err) HULL_MUST_CHECK;
 
 /* The MOUNT_ATTR_* of a mount(2)'s MS_* flags. */
 uint64_t mount_attr_of(uint64_t ms_flags);

@@ -23,7 +23,9 @@
 #include "base/proc.h"
 #include "base/str.h"
 #include "container/builtin.h"
+#include "container/listener.h"
 #include "container/note.h"
+#include "container/schedule.h"
 #include "container/tty.h"
 #include "proto/plan.h"
 
@@ -130,9 +132,13 @@ int process_prepare(struct process *p, struct err *err)
 	AUTO_CLOSE int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0)
 		return err_sys(err, "open root");
-	int r = user_find(root, p->what->user, &p->what->groups, &p->user, err);
+	const struct plan_process *w = p->what;
+	int r = w->has_ids ? user_exact(root, w->uid, w->gid, &w->groups, &p->user, err)
+			   : user_find(root, w->user, &w->groups, &p->user, err);
 	if (r == 0)
 		r = set_rlimits(p, err);
+	if (r == 0)
+		r = schedule_apply(&w->schedule, err);
 	if (r == 0)
 		r = enter_cwd(p, err);
 	if (r == 0)
@@ -146,8 +152,9 @@ int process_prepare(struct process *p, struct err *err)
 	return 0;
 }
 
-static int load_seccomp(const struct plan_process *what, struct err *err)
+static int load_seccomp(const struct process *p, struct err *err)
 {
+	const struct plan_process *what = p->what;
 	struct sock_fprog program = {
 		.len = (unsigned short)(what->seccomp.len / sizeof(struct sock_filter)),
 		.filter = (struct sock_filter *)(void *)what->seccomp.data,
@@ -158,6 +165,9 @@ static int load_seccomp(const struct plan_process *what, struct err *err)
 	if (what->seccomp.len % sizeof(struct sock_filter) != 0 ||
 	    what->seccomp.len / sizeof(struct sock_filter) > BPF_MAXINSNS)
 		return err_set(err, EINVAL, "the seccomp program has %zu bytes", what->seccomp.len);
+	if (what->seccomp_listener)
+		return listener_load(&program, what->seccomp_flags, p->listener, p->listener_state,
+				     err);
 	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, what->seccomp_flags, &program) < 0)
 		return err_sys(err, "load the seccomp program");
 	return 0;
@@ -219,7 +229,9 @@ static int set_identity(const struct user *u, struct err *err)
 {
 	if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0)
 		return err_sys(err, "keep capabilities");
-	if (syscall(SYS_setgroups, u->n_groups, u->groups) < 0)
+	/* a user namespace may deny it; then there are no further groups to be had */
+	if (syscall(SYS_setgroups, u->n_groups, u->groups) < 0 &&
+	    (errno != EPERM || u->n_groups > 0))
 		return err_sys(err, "set groups");
 	if (syscall(SYS_setresgid, u->gid, u->gid, u->gid) < 0)
 		return err_sys(err, "set group %u", u->gid);
@@ -241,7 +253,7 @@ int process_drop(struct process *p, bool filter, struct err *err)
 	if (r == 0 && filter && !w->no_new_privs && w->seccomp.len > 0) {
 		r = set_caps(own, own, 0, err); /* the change of user emptied the effective set */
 		if (r == 0)
-			r = load_seccomp(w, err);
+			r = load_seccomp(p, err);
 	}
 	uint64_t permitted = w->cap_permitted & own;
 	uint64_t inheritable = w->cap_inheritable & own;
@@ -363,10 +375,10 @@ static int process_run(struct process *p, struct err *err)
 	if (r == 0 && !p->dropped)
 		r = process_drop(p, true, err);
 	/* the keeper's death ends us at once; where a filter forbids to ask for it, repair does */
-	if (r == 0)
+	if (r == 0 && !p->what->detached)
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	if (r == 0 && p->what->no_new_privs)
-		r = load_seccomp(p->what, err);
+		r = load_seccomp(p, err);
 	if (r < 0)
 		return r;
 	proc_default_signals();

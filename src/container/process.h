@@ -14,6 +14,8 @@
 #include "container/user.h"
 
 struct err;
+struct list;
+struct plan;
 struct plan_process;
 
 struct process {
@@ -24,9 +26,12 @@ struct process {
 	char **env; /* what's env and HOME; its strings belong to what */
 	unsigned preserve; /* descriptors from 3 on that the program gets */
 	bool dropped; /* process_drop() was done before the fork that made this process */
+	int listener; /* of listener_open(), when what names a seccomp_listener */
+	const char *listener_state; /* then: what is sent beside the descriptor (listener.h) */
 };
 
-/* Finds the user, sets rlimits, umask, keyring and working folder. p->what, sock and io are set. */
+/* Finds the user, sets rlimits, schedule, umask, keyring and working folder. p->what, sock and io
+ * are set. */
 int process_prepare(struct process *p, struct err *err) HULL_MUST_CHECK;
 
 /*
@@ -42,3 +47,26 @@ _Noreturn void process_become(struct process *p);
 /* Tells the parent: a line for people; the failure in err. */
 void process_say(int sock, const char *line);
 void process_fail(int sock, const struct err *err);
+
+/*
+ * Asks for the AppArmor profile and the SELinux label at the next execve, through `proc`, a checked
+ * procfs (populate.proc, or the host's /proc before a joiner enters). To be called when all mounts
+ * are made, and before process_prepare(); what a fork inherits holds.
+ */
+int process_labels(int proc, const struct plan_process *what, struct err *err) HULL_MUST_CHECK;
+
+/* Binds the calling process to the CPUs of a list ("0-3,7"; NULL: nothing happens): a joiner with
+ * schedule.cpus_initial before it enters the cgroup. `field` names the list in errors. */
+int process_affinity(const char *cpus, const char *field, struct err *err) HULL_MUST_CHECK;
+
+/* Personality and memory policy of the plan, for each process that is started; before
+ * process_prepare(), inside the workload's cgroup. */
+int process_domain(const struct plan *plan, struct err *err) HULL_MUST_CHECK;
+
+/*
+ * Writes the offsets (struct plan_time_offset) of a time namespace that has no process yet: that of
+ * the children of `who` ("self" or a pid), who did unshare(CLONE_NEWTIME), through `proc`. The next
+ * fork of that process is in it.
+ */
+int process_time_offsets(int proc, const char *who, const struct list *offsets, struct err *err)
+	HULL_MUST_CHECK;

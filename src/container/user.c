@@ -222,3 +222,40 @@ int user_find(int rootfd, const char *text, const struct strv *groups, struct us
 		*ret = u;
 	return r;
 }
+
+static int add_exact(struct user *u, const char *text, struct err *err)
+{
+	int64_t id;
+	int r = parse_int(text, 0, UINT32_MAX - 1, "additional group", &id, err);
+
+	if (r < 0)
+		return r;
+	if (u->n_groups == USER_GROUPS_MAX)
+		return err_set(err, E2BIG, "more than %d additional groups", USER_GROUPS_MAX);
+	u->groups[u->n_groups++] = (gid_t)id;
+	return 0;
+}
+
+int user_exact(int rootfd, uint32_t uid, uint32_t gid, const struct strv *groups, struct user *ret,
+	       struct err *err)
+{
+	AUTO_BUF struct buf passwd = BUF_INIT;
+	struct err ignored = ERR_INIT; /* without a passwd that can be read, home is "/" */
+	struct user u = {.home = "/"};
+	char text[16];
+
+	if (uid == UINT32_MAX || gid == UINT32_MAX)
+		return err_set(err, EINVAL, "user %u:%u: 2^32-1 is no id", uid, gid);
+	(void)snprintf(text, sizeof(text), "%u", uid);
+	if (read_file(rootfd, "/etc/passwd", &passwd, &ignored) == 0 && passwd.data)
+		(void)find_passwd(passwd.data, text, &u);
+	u.uid = uid;
+	u.gid = gid;
+	for (size_t i = 0; i < groups->n; i++) {
+		int r = add_exact(&u, groups->v[i], err);
+		if (r < 0)
+			return r;
+	}
+	*ret = u;
+	return 0;
+}

@@ -27,3 +27,8 @@ struct user {
  */
 int user_find(int rootfd, const char *text, const struct strv *groups, struct user *ret,
 	      struct err *err) HULL_MUST_CHECK;
+
+/* Fills *ret from numbers that are exact; `groups` holds numbers too, and is all that there is.
+ * Only HOME is asked of the workload's passwd, which may be missing or anything. */
+int user_exact(int rootfd, uint32_t uid, uint32_t gid, const struct strv *groups, struct user *ret,
+	       struct err *err) HULL_MUST_CHECK;

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -152,6 +153,37 @@ void rig_init(struct rig *rig, const char *script)
 	p->root.work = path_join(rig->dir, "work");
 	p->root.is_volatile = true;
 	add(&p->root.lower, lower);
+}
+
+struct plan_mount *rig_mount(struct rig *rig, const char *type, const char *source,
+			     const char *target, uint64_t flags, const char *data)
+{
+	struct plan_mount *m = list_add(&rig->plan.mounts, &plan_mount_record);
+
+	if (!m)
+		die("rig", NULL);
+	m->type = type ? strdup(type) : NULL;
+	m->source = type ? strdup(source) : path_join(rig->dir, source);
+	m->target = strdup(target);
+	m->flags = flags;
+	m->data = data ? strdup(data) : NULL;
+	return m;
+}
+
+void rig_specified(struct rig *rig)
+{
+	const uint64_t safe = MS_NOSUID | MS_NODEV | MS_NOEXEC;
+
+	rig->plan.as_specified = true;
+	rig_mount(rig, "proc", "proc", "/proc", safe, NULL);
+	rig_mount(rig, "tmpfs", "tmpfs", "/dev", MS_NOSUID | MS_STRICTATIME,
+		  "mode=755,size=65536k");
+	rig_mount(rig, "devpts", "devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC,
+		  "newinstance,ptmxmode=0666,mode=0620,gid=5");
+	rig_mount(rig, "sysfs", "sysfs", "/sys", safe | MS_RDONLY, NULL);
+	rig_mount(rig, "cgroup", "cgroup", "/sys/fs/cgroup", safe | MS_RDONLY, NULL);
+	rig_mount(rig, "mqueue", "mqueue", "/dev/mqueue", safe, NULL);
+	rig_mount(rig, "tmpfs", "shm", "/dev/shm", safe, "mode=1777,size=65536k");
 }
 
 static void on_exited(void *ctx, const struct process_exit *end)

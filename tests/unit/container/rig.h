@@ -40,6 +40,13 @@ bool rig_can(void);
  * the rig itself cannot be built. */
 void rig_init(struct rig *rig, const char *script);
 
+/* Adds a mount to the plan (type NULL: bind) and returns it for more. */
+struct plan_mount *rig_mount(struct rig *rig, const char *type, const char *source,
+			     const char *target, uint64_t flags, const char *data);
+
+/* Makes the plan one that is as specified, with the mounts that docker asks for. */
+void rig_specified(struct rig *rig);
+
 /* Ends and removes everything. */
 void rig_done(struct rig *rig);
 
