@@ -11,6 +11,7 @@
 #include "container/box.h"
 #include "container/cgroup.h"
 #include "container/note.h"
+#include "container/process.h"
 #include "container/task.h"
 #include "proto/plan.h"
 
@@ -32,18 +33,46 @@ static int choose_pids(const struct plan *plan, int *ret_home, struct err *err)
 	return 0;
 }
 
+/* A time namespace gets its offsets before anybody is in it: the parent makes it for its next
+ * child. Returns the way back, or -1. */
+static int choose_time(const struct plan *plan, int *ret_home, struct err *err)
+{
+	if (!(plan->namespaces & CLONE_NEWTIME))
+		return 0;
+	AUTO_CLOSE int proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	AUTO_CLOSE int home = open("/proc/self/ns/time", O_RDONLY | O_CLOEXEC);
+	if (proc < 0 || home < 0)
+		return err_sys(err, "open /proc");
+	if (unshare(CLONE_NEWTIME) < 0)
+		return err_sys(err, "make a time namespace");
+	*ret_home = TAKE_FD(home);
+	return process_time_offsets(proc, "self", &plan->time_offsets, err);
+}
+
+static int go_home(int fd, int type, struct err *err)
+{
+	return fd >= 0 && setns(fd, type) < 0 ? err_sys(err, "go back to the own namespace") : 0;
+}
+
 static pid_t clone_first(struct task *first, const struct box *box, struct err *err)
 {
-	uint64_t flags = (box->plan->namespaces & ~(uint64_t)CLONE_NEWCGROUP) | CLONE_NEWNS;
+	uint64_t flags = box->plan->namespaces & ~(uint64_t)(CLONE_NEWCGROUP | CLONE_NEWTIME);
 	AUTO_CLOSE int home = -1;
+	AUTO_CLOSE int time = -1;
 	int r = choose_pids(box->plan, &home, err);
 
+	if (r == 0)
+		r = choose_time(box->plan, &time, err);
 	if (r < 0)
 		return r;
+	flags |= CLONE_NEWNS;
 	pid_t pid = task_clone(first, flags, cgroup_clone_fd(box->cgroup), &first->pidfd, err);
-	if (pid > 0 && home >= 0 && setns(home, CLONE_NEWPID) < 0)
-		return err_sys(err, "go back to the pid namespace");
-	return pid;
+	if (pid == 0)
+		return 0;
+	r = go_home(home, CLONE_NEWPID, err);
+	if (r == 0)
+		r = go_home(time, CLONE_NEWTIME, err);
+	return r < 0 ? r : pid;
 }
 
 int birth_first(struct task *first, const struct box *box, struct err *err)

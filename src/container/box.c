@@ -19,11 +19,14 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/io.h"
 #include "base/path.h"
 #include "container/cgroup.h"
+#include "container/container.h"
+#include "container/listener.h"
 #include "container/mnt.h"
 #include "container/note.h"
 #include "container/populate.h"
@@ -159,11 +162,16 @@ static int box_enter(const struct box *box, struct err *err)
  * an initramfs the kernel refuses pivot_root(2) (EINVAL: the root there has no parent); the new
  * root then covers the old one, as in any booted system.
  */
-static int pivot(int root, bool has_files, struct err *err)
+static int pivot(const struct plan *plan, int root, int old, struct err *err)
 {
+	bool has_files = plan->files.n > 0;
+
 	if (fchdir(root) < 0)
 		return err_sys(err, "enter the new root");
 	if (syscall(SYS_pivot_root, ".", ".") == 0) {
+		int r = propagation_leave(plan, old, err);
+		if (r < 0)
+			return r;
 		for (int i = 0; i < 1 + has_files; i++) {
 			if (umount2(".", MNT_DETACH) < 0)
 				return err_sys(err, "let go of the old root");
@@ -173,7 +181,8 @@ static int pivot(int root, bool has_files, struct err *err)
 	} else if (chroot(".") < 0) {
 		return err_sys(err, "change to the new root");
 	}
-	return chdir("/") < 0 ? err_sys(err, "enter the new root") : 0;
+	return chdir("/") < 0 ? err_sys(err, "enter the new root")
+			      : propagation_end(plan, root, err);
 }
 
 /*
@@ -223,7 +232,39 @@ static void auto_populate(struct populate *p)
 	auto_close(&p->dev);
 }
 
-static int box_mount(const struct box *box, struct err *err)
+/* Whether somebody outside is to be told about the first process by its pid there. */
+static bool wants_pid(const struct plan *plan)
+{
+	const struct plan_hook *h = plan->hooks.items;
+
+	for (size_t i = 0; i < plan->hooks.n; i++) {
+		if (h[i].point <= HOOK_START_CONTAINER)
+			return true;
+	}
+	return plan->process.seccomp_listener;
+}
+
+/* Lets the parent run its hooks, hears from it which pid this is outside, and runs those of our
+ * namespaces. */
+static int pause_for_hooks(struct box *box, struct err *err)
+{
+	struct note note = {.kind = NOTE_HOOKS};
+
+	if (!wants_pid(box->plan))
+		return 0;
+	int r = note_send(box->sock, &note, err);
+	if (r == 0)
+		r = note_receive(box->sock, &note, err);
+	if (r < 0)
+		return r;
+	if (r == 0 || note.kind != NOTE_GO)
+		_exit(126); /* the parent gave up, and has said why */
+	box->pid = note.pid;
+	return container_hooks(box->plan, HOOK_CREATE_CONTAINER, box->pid, "creating", box->caller,
+			       err);
+}
+
+static int box_mount(struct box *box, struct err *err)
 {
 	AUTO(auto_populate)
 	struct populate p = {
@@ -234,22 +275,26 @@ static int box_mount(const struct box *box, struct err *err)
 		.dev = -1,
 	};
 
-	/* nothing that is mounted here may reach the host */
-	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-		return err_sys(err, "make mounts private");
+	int r = propagation_begin(box->plan, box->root, err);
+	if (r < 0)
+		return r;
 	AUTO_CLOSE int host = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (host < 0)
 		return err_sys(err, "open '/'");
 	AUTO_CLOSE int files = box->plan->files.n > 0 ? files_new(host, err) : -1;
-	int r = err->code ? -err->code : mount_attach(box->root, host, "/", err);
+	r = err->code ? -err->code : mount_attach(box->root, host, "/", err);
 	if (r == 0)
 		r = fill_root(&p, files, err);
 	if (r == 0)
 		r = put_oom_score_adj(p.proc, &box->plan->process, box->sock, err);
+	if (r == 0)
+		r = pause_for_hooks(box, err);
+	if (r == 0)
+		r = process_labels(p.proc, &box->plan->process, err);
 	if (r == 0 && box->plan->root.readonly)
 		r = mount_change(box->root, &(struct mount_change){.set = MOUNT_ATTR_RDONLY}, "/",
 				 err);
-	return r < 0 ? r : pivot(box->root, files >= 0, err);
+	return r < 0 ? r : pivot(box->plan, box->root, host, err);
 }
 
 static int box_console(const struct box *box, struct tty *tty, struct err *err)
@@ -316,7 +361,13 @@ static void wait_for_go(const struct box *box, const struct tty *tty, struct pro
 _Noreturn static void box_start(const struct box *box, struct process *p)
 {
 	struct err err = ERR_INIT;
-	int r = process_prepare(p, &err);
+	int r = container_hooks(box->plan, HOOK_START_CONTAINER, box->pid, "created", box->caller,
+				&err);
+
+	if (r == 0)
+		r = process_domain(box->plan, &err);
+	if (r == 0)
+		r = process_prepare(p, &err);
 
 	if (r == 0 && box->plan->init) {
 		/* the filter is for the child alone: PID 1 needs calls that it may forbid */
@@ -338,7 +389,18 @@ _Noreturn static void box_start(const struct box *box, struct process *p)
 	_exit(126);
 }
 
-void box_main(const struct box *box)
+/* What the seccomp listener is told: runtime-spec "Container Process State". */
+static int describe_filter(const struct box *box, struct buf *to, struct err *err)
+{
+	const struct plan_process *what = &box->plan->process;
+
+	if (!what->seccomp_listener || !box->caller || !box->caller->describe_filter)
+		return 0;
+	box->caller->describe_filter(box->caller->ctx, box->pid, box->pid, what, to);
+	return buf_check(to, err);
+}
+
+void box_main(struct box *box)
 {
 	struct err err = ERR_INIT;
 	struct tty tty = {-1, -1};
@@ -346,14 +408,23 @@ void box_main(const struct box *box)
 		.what = &box->plan->process,
 		.sock = box->sock,
 		.preserve = box->preserve,
+		.listener = -1,
 	};
+	AUTO_BUF struct buf filter = BUF_INIT;
 
 	/* nobody who shares the pid namespace may look into us, or at our program, before execve */
 	int r = prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ? err_sys(&err, "hide the process") : 0;
 	if (r == 0)
 		r = box_enter(box, &err);
+	if (r == 0 && p.what->seccomp_listener) {
+		p.listener = listener_open(p.what, &err);
+		r = p.listener < 0 ? p.listener : 0;
+	}
 	if (r == 0)
 		r = box_mount(box, &err);
+	if (r == 0)
+		r = describe_filter(box, &filter, &err);
+	p.listener_state = filter.data;
 	if (r == 0)
 		r = box_console(box, &tty, &err);
 	if (r == 0)

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/attr.h"
 
@@ -26,11 +27,12 @@ struct box {
 		      sock */
 	int io[3]; /* standard streams; -1: they come with the word */
 	unsigned preserve; /* further descriptors from 3 on that the program gets */
+	pid_t pid; /* of this process outside; 0 until its parent has told it */
 	const struct container_caller *caller; /* describes the workload to hooks; may be NULL */
 };
 
 /* The whole life of the child, from the fork on. */
-_Noreturn void box_main(const struct box *box);
+_Noreturn void box_main(struct box *box);
 
 struct joiner {
 	const struct plan *plan;
@@ -40,6 +42,8 @@ struct joiner {
 	int io[3];
 	int sock;
 	unsigned preserve;
+	const struct container_caller *caller; /* describes it to a seccomp listener; may be NULL */
+	pid_t first; /* pid of the workload's first process */
 };
 
 /* The child of exec: joins the workload of first process `pidfd` and starts `what` in it, as a

@@ -42,6 +42,10 @@ struct container_caller {
 	void (*say)(void *ctx, const char *line);
 	/* Appends the runtime-spec's state (JSON) of the container, for hooks. */
 	void (*describe)(void *ctx, pid_t pid, const char *status, struct buf *to);
+	/* Appends the runtime-spec's Container Process State for the descriptor of `what`'s filter;
+	 * pid: of the process that loads it. */
+	void (*describe_filter)(void *ctx, pid_t first, pid_t pid, const struct plan_process *what,
+				struct buf *to);
 	void *ctx;
 };
 
@@ -72,6 +76,7 @@ struct container_enter {
 	const struct plan_process *what; /* borrowed */
 	const struct container_caller *caller;
 	int pidfd; /* of the container's first process */
+	pid_t first; /* its pid */
 	const char *cgroup; /* below the container's own; NULL: that */
 	unsigned preserve;
 };

@@ -16,10 +16,13 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/fd.h"
 #include "container/box.h"
 #include "container/cgroup.h"
+#include "container/container.h"
+#include "container/listener.h"
 #include "container/note.h"
 #include "container/process.h"
 #include "container/tty.h"
@@ -27,21 +30,30 @@
 
 /* All the namespaces that the workload has apart from ours, in one call; the kernel takes the user
  * namespace first. */
-static int enter(const struct joiner *j, struct err *err)
+static int enter(const struct joiner *j, int *listener, struct err *err)
 {
 	uint64_t types = j->plan->namespaces | CLONE_NEWNS;
 	const struct plan_join *join = j->plan->joins.items;
 	int keep[] = {j->sock, j->io[0], j->io[1], j->io[2], j->pidfd};
 
-	int r = cgroup_join(j->cgroup, err);
+	int r = process_affinity(j->what->schedule.cpus_initial, "process.execCPUAffinity.initial",
+				 err);
+	if (r == 0)
+		r = cgroup_join(j->cgroup, err);
 	AUTO_CLOSE int proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (r == 0 && proc < 0)
 		r = err_sys(err, "open '/proc'");
 	if (r == 0)
 		r = put_oom_score_adj(proc, j->what, j->sock, err);
+	if (r == 0)
+		r = process_labels(proc, j->what, err);
 	auto_close(&proc);
 	if (r == 0)
 		r = close_all_but(keep, 5, j->preserve, err);
+	if (r == 0 && j->what->seccomp_listener) {
+		*listener = listener_open(j->what, err);
+		r = *listener < 0 ? *listener : 0;
+	}
 	for (size_t i = 0; i < j->plan->joins.n; i++)
 		types |= join[i].type;
 	if (r == 0 && setns(j->pidfd, (int)types) < 0)
@@ -79,14 +91,23 @@ void join_main(const struct joiner *j)
 {
 	struct err err = ERR_INIT;
 	struct tty tty = {-1, -1};
-	struct process p = {.what = j->what, .sock = j->sock, .preserve = j->preserve};
+	struct process p = {.what = j->what,
+			    .sock = j->sock,
+			    .preserve = j->preserve,
+			    .listener = -1};
 	int pidfd = -1;
+	AUTO_BUF struct buf filter = BUF_INIT;
 
+	if (j->what->seccomp_listener && j->caller && j->caller->describe_filter)
+		j->caller->describe_filter(j->caller->ctx, j->first, getpid(), j->what, &filter);
+	p.listener_state = filter.data;
 	int r = prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ? err_sys(&err, "hide the process") : 0;
 	if (r == 0)
-		r = enter(j, &err);
+		r = enter(j, &p.listener, &err);
 	if (r == 0)
 		r = open_streams(j, &p, &tty, &err);
+	if (r == 0)
+		r = process_domain(j->plan, &err);
 	if (r == 0)
 		r = process_prepare(&p, &err);
 	if (r == 0)

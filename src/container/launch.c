@@ -17,6 +17,7 @@
 #include "container/box.h"
 #include "container/cgroup.h"
 #include "container/container.h"
+#include "container/hook.h"
 #include "container/note.h"
 #include "container/root.h"
 #include "container/task.h"
@@ -51,6 +52,25 @@ static int run_hooks(void *ctx, struct task *task, struct err *err)
 	return r < 0 ? r
 		     : container_hooks(w->plan, HOOK_CREATE_RUNTIME, task->pid, "creating",
 				       w->caller, err);
+}
+
+int container_hooks(const struct plan *plan, enum plan_hook_point point, pid_t pid,
+		    const char *status, const struct container_caller *caller, struct err *err)
+{
+	const struct plan_hook *h = plan->hooks.items;
+	AUTO_BUF struct buf state = BUF_INIT;
+	int r = 0;
+
+	for (size_t i = 0; i < plan->hooks.n && r == 0; i++) {
+		if (h[i].point != (uint32_t)point)
+			continue;
+		if (state.len == 0 && caller && caller->describe)
+			caller->describe(caller->ctx, pid, status, &state);
+		r = buf_check(&state, err);
+		if (r == 0)
+			r = hook_run(&h[i], state.data ? state.data : "{}", err);
+	}
+	return r;
 }
 
 static int open_cgroup(const struct plan *plan, const char *below, struct cgroup **ret,
@@ -139,6 +159,8 @@ pid_t container_enter(const struct container_enter *enter, int *ret_master, stru
 		.plan = enter->plan,
 		.what = enter->what,
 		.pidfd = enter->pidfd,
+		.first = enter->first,
+		.caller = enter->caller,
 		.io = {tty ? -1 : 0, tty ? -1 : 1, tty ? -1 : 2},
 		.preserve = enter->preserve,
 	};

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,6 +29,23 @@ static int own(char **to, const char *text, struct err *err)
 {
 	*to = strdup(text);
 	return *to ? 0 : err_set(err, ENOMEM, "out of memory");
+}
+
+/* What the plan can say and container/ cannot do yet is refused, never passed over. */
+static int check_plan(const struct plan *plan, struct err *err)
+{
+	const struct plan_join *j = plan->joins.items;
+	bool user = plan->namespaces & CLONE_NEWUSER;
+
+	for (size_t i = 0; i < plan->joins.n; i++)
+		user |= j[i].type == CLONE_NEWUSER;
+	if (user)
+		return err_set(err, ENOTSUP, "linux.namespaces: user namespaces are not supported");
+	if (plan->rdt_closid || plan->rdt_l3 || plan->rdt_mb)
+		return err_set(err, ENOTSUP, "linux.intelRdt: not supported");
+	if (plan->net_devices.n > 0)
+		return err_set(err, ENOTSUP, "linux.netDevices: not supported");
+	return 0;
 }
 
 /* Where its cgroups are: what the bundle says, below each hierarchy's root, or a place of our own.
@@ -66,6 +84,8 @@ int oci_bundle(const struct oci *oci, const char *id, struct oci_state *ret, str
 	struct spec_config config = {bundle, oci->caller.say, oci->caller.ctx};
 	if (r == 0)
 		r = spec_plan(doc, &config, &state.plan, err);
+	if (r == 0)
+		r = check_plan(&state.plan, err);
 	if (r == 0)
 		r = place(oci, &state.plan, id, err);
 	if (r == 0)

@@ -154,6 +154,7 @@ static pid_t enter(const struct oci *oci, const struct oci_state *state,
 	if (pidfd < 0)
 		return pidfd;
 	e.pidfd = pidfd;
+	e.first = oci_first(state);
 	int r = oci_preserved(oci, &e.preserve, err);
 	return r < 0 ? r : container_enter(&e, ret_master, err);
 }
@@ -191,6 +192,7 @@ int oci_exec(struct oci *oci, struct err *err)
 
 	if (folder < 0)
 		return folder;
+	oci_describe(oci, &state);
 	int r = run_process(oci, &state, folder, err);
 	record_done(&oci_state_record, &state);
 	return r;

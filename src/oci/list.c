@@ -33,7 +33,7 @@ int oci_show_state(struct oci *oci, struct err *err)
 	if (folder < 0)
 		return folder;
 	enum oci_status status = oci_status_of(&state, folder, &pid);
-	oci_state_json(&state, oci_status_name(status), pid, &out);
+	oci_state_json(&state, NULL, oci_status_name(status), pid, &out);
 	record_done(&oci_state_record, &state);
 	return print_json(&text, err);
 }
@@ -51,7 +51,7 @@ static void list_one(struct listing *l, const struct oci_state *state, int folde
 	const char *status = oci_status_name(oci_status_of(state, folder, &pid));
 
 	if (l->json)
-		oci_state_json(state, status, pid, &l->out);
+		oci_state_json(state, NULL, status, pid, &l->out);
 	else if (l->oci->options.quiet)
 		puts(state->id);
 	else

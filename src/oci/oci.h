@@ -108,12 +108,15 @@ int oci_open(const struct oci *oci, bool lock, struct oci_state *ret, struct err
 enum oci_status oci_status_of(const struct oci_state *state, int folder, pid_t *ret_pid);
 const char *oci_status_name(enum oci_status status);
 
+/* Its first process's pid, 0 when it does not run. */
+pid_t oci_first(const struct oci_state *state);
+
 /* A pidfd of its first process; ESRCH "container not running" when it has none. */
 int oci_pidfd(const struct oci_state *state, struct err *err) HULL_MUST_CHECK;
 
-/* Appends the runtime-spec's state. */
+/* Appends the runtime-spec's state, as member `key`. */
 struct json_out;
-void oci_state_json(const struct oci_state *state, const char *status, pid_t pid,
+void oci_state_json(const struct oci_state *state, const char *key, const char *status, pid_t pid,
 		    struct json_out *out);
 
 /* Makes oci->caller describe this container (borrowed). */

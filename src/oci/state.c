@@ -163,6 +163,13 @@ const char *oci_status_name(enum oci_status status)
 	return names[status];
 }
 
+pid_t oci_first(const struct oci_state *state)
+{
+	struct proc_id id;
+
+	return first_process(state, &id) ? id.pid : 0;
+}
+
 int oci_pidfd(const struct oci_state *state, struct err *err)
 {
 	struct proc_id id;
@@ -174,10 +181,10 @@ int oci_pidfd(const struct oci_state *state, struct err *err)
 	return fd < 0 ? err_set(err, ESRCH, "container not running") : fd;
 }
 
-void oci_state_json(const struct oci_state *state, const char *status, pid_t pid,
+void oci_state_json(const struct oci_state *state, const char *key, const char *status, pid_t pid,
 		    struct json_out *out)
 {
-	json_begin(out, NULL);
+	json_begin(out, key);
 	json_put_str(out, "ociVersion", "1.2.0");
 	json_put_str(out, "id", state->id);
 	json_put_int(out, "pid", pid);
@@ -197,11 +204,29 @@ static void describe(void *ctx, pid_t pid, const char *status, struct buf *to)
 {
 	struct json_out out = JSON_OUT(to, false);
 
-	oci_state_json(described, status, pid, &out);
+	oci_state_json(described, NULL, status, pid, &out);
+}
+
+static void describe_filter(void *ctx, pid_t first, pid_t pid, const struct plan_process *what,
+			    struct buf *to)
+{
+	struct json_out out = JSON_OUT(to, false);
+
+	json_begin(&out, NULL);
+	json_put_str(&out, "ociVersion", "1.2.0");
+	json_begin_array(&out, "fds");
+	json_put_str(&out, NULL, "seccompFd");
+	json_end_array(&out);
+	json_put_int(&out, "pid", pid);
+	if (what->seccomp_metadata)
+		json_put_str(&out, "metadata", what->seccomp_metadata);
+	oci_state_json(described, "state", first == pid ? "creating" : "running", first, &out);
+	json_end(&out);
 }
 
 void oci_describe(struct oci *oci, const struct oci_state *state)
 {
 	described = state;
 	oci->caller.describe = describe;
+	oci->caller.describe_filter = describe_filter;
 }
