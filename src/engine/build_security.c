@@ -4,7 +4,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -12,54 +11,6 @@
 #include "base/err.h"
 #include "engine/build.h"
 #include "spec/spec.h"
-
-static const char *const capability_names[] = {
-	"CHOWN",
-	"DAC_OVERRIDE",
-	"DAC_READ_SEARCH",
-	"FOWNER",
-	"FSETID",
-	"KILL",
-	"SETGID",
-	"SETUID",
-	"SETPCAP",
-	"LINUX_IMMUTABLE",
-	"NET_BIND_SERVICE",
-	"NET_BROADCAST",
-	"NET_ADMIN",
-	"NET_RAW",
-	"IPC_LOCK",
-	"IPC_OWNER",
-	"SYS_MODULE",
-	"SYS_RAWIO",
-	"SYS_CHROOT",
-	"SYS_PTRACE",
-	"SYS_PACCT",
-	"SYS_ADMIN",
-	"SYS_BOOT",
-	"SYS_NICE",
-	"SYS_RESOURCE",
-	"SYS_TIME",
-	"SYS_TTY_CONFIG",
-	"MKNOD",
-	"LEASE",
-	"AUDIT_WRITE",
-	"AUDIT_CONTROL",
-	"SETFCAP",
-	"MAC_OVERRIDE",
-	"MAC_ADMIN",
-	"SYSLOG",
-	"WAKE_ALARM",
-	"BLOCK_SUSPEND",
-	"AUDIT_READ",
-	"PERFMON",
-	"BPF",
-	"CHECKPOINT_RESTORE",
-};
-
-enum { CAPABILITIES = sizeof(capability_names) / sizeof(capability_names[0]) };
-
-#define ALL_CAPABILITIES ((UINT64_C(1) << CAPABILITIES) - 1)
 
 /* docker's default set. */
 static const char *const default_capabilities[] = {
@@ -71,19 +22,16 @@ static const char *const default_capabilities[] = {
 
 static int capability(const char *text, const char *what, uint64_t *ret, struct err *err)
 {
-	const char *name = strncasecmp(text, "CAP_", 4) == 0 ? text + 4 : text;
+	unsigned number;
 
-	if (strcasecmp(name, "ALL") == 0) {
-		*ret = ALL_CAPABILITIES;
+	if (strcasecmp(text, "ALL") == 0 || strcasecmp(text, "CAP_ALL") == 0) {
+		*ret = SPEC_ALL_CAPABILITIES;
 		return 0;
 	}
-	for (int i = 0; i < CAPABILITIES; i++) {
-		if (strcasecmp(name, capability_names[i]) == 0) {
-			*ret = UINT64_C(1) << i;
-			return 0;
-		}
-	}
-	return err_set(err, EINVAL, "%s: '%s' is not a capability", what, text);
+	if (spec_capability(text, &number) < 0)
+		return err_set(err, EINVAL, "%s: '%s' is not a capability", what, text);
+	*ret = UINT64_C(1) << number;
+	return 0;
 }
 
 /* docker's rules: ALL among the added starts from everything, ALL among the dropped from nothing;
@@ -112,12 +60,12 @@ static int capability_set(const struct run_options *o, uint64_t *ret, struct err
 	}
 	if (r < 0)
 		return r;
-	if (drop == ALL_CAPABILITIES)
+	if (drop == SPEC_ALL_CAPABILITIES)
 		*ret = add;
 	else
 		*ret = (base | add) & ~drop;
 	if (o->privileged)
-		*ret = ALL_CAPABILITIES;
+		*ret = SPEC_ALL_CAPABILITIES;
 	return 0;
 }
 
@@ -156,13 +104,14 @@ static const struct {
 	{"stack", RLIMIT_STACK},
 };
 
-static int ulimit_number(const char *text, size_t n, const char *whole, uint64_t *ret,
+/* The first n bytes of `digits`, which stand in `option`. */
+static int ulimit_number(const char *digits, size_t n, const char *option, uint64_t *ret,
 			 struct err *err)
 {
 	char number[32];
 	int64_t v;
 
-	(void)snprintf(number, sizeof(number), "%.*s", (int)(n < 31 ? n : 31), text);
+	(void)snprintf(number, sizeof(number), "%.*s", (int)(n < 31 ? n : 31), digits);
 	if (strcmp(number, "-1") == 0 || strcmp(number, "unlimited") == 0) {
 		*ret = RLIM_INFINITY;
 		return 0;
@@ -170,7 +119,7 @@ static int ulimit_number(const char *text, size_t n, const char *whole, uint64_t
 	int r = parse_int(number, 0, INT64_MAX, "--ulimit", &v, err);
 	if (r == 0)
 		*ret = (uint64_t)v;
-	return r < 0 ? err_wrap(err, "'%s'", whole) : 0;
+	return r < 0 ? err_wrap(err, "'%s'", option) : 0;
 }
 
 static int add_ulimit(struct plan_process *p, const char *text, struct err *err)

@@ -15,65 +15,9 @@
 #include "base/json.h"
 #include "base/str.h"
 #include "spec/rules.h"
+#include "spec/spec.h"
 
 enum { PROFILE_MAX = 4 << 20 };
-
-static const char *const capabilities[] = {
-	"CHOWN",
-	"DAC_OVERRIDE",
-	"DAC_READ_SEARCH",
-	"FOWNER",
-	"FSETID",
-	"KILL",
-	"SETGID",
-	"SETUID",
-	"SETPCAP",
-	"LINUX_IMMUTABLE",
-	"NET_BIND_SERVICE",
-	"NET_BROADCAST",
-	"NET_ADMIN",
-	"NET_RAW",
-	"IPC_LOCK",
-	"IPC_OWNER",
-	"SYS_MODULE",
-	"SYS_RAWIO",
-	"SYS_CHROOT",
-	"SYS_PTRACE",
-	"SYS_PACCT",
-	"SYS_ADMIN",
-	"SYS_BOOT",
-	"SYS_NICE",
-	"SYS_RESOURCE",
-	"SYS_TIME",
-	"SYS_TTY_CONFIG",
-	"MKNOD",
-	"LEASE",
-	"AUDIT_WRITE",
-	"AUDIT_CONTROL",
-	"SETFCAP",
-	"MAC_OVERRIDE",
-	"MAC_ADMIN",
-	"SYSLOG",
-	"WAKE_ALARM",
-	"BLOCK_SUSPEND",
-	"AUDIT_READ",
-	"PERFMON",
-	"BPF",
-	"CHECKPOINT_RESTORE",
-};
-
-/* The number of a capability by name ("CAP_SYS_ADMIN"), or -1. */
-static int rules_capability(const char *name)
-{
-	const char *rest = name;
-
-	(void)str_prefix(name, "CAP_", &rest);
-	for (size_t i = 0; i < sizeof(capabilities) / sizeof(capabilities[0]); i++) {
-		if (strcmp(capabilities[i], rest) == 0)
-			return (int)i;
-	}
-	return -1;
-}
 
 static int action_of(const char *name, int64_t errno_ret, uint32_t *ret, struct err *err)
 {
@@ -188,8 +132,8 @@ static int read_caps(struct json_object *obj, struct filter *f, struct err *err)
 	int r = json_get_strv(obj, "caps", &names, err);
 
 	for (size_t i = 0; r >= 0 && i < names.n; i++) {
-		int cap = rules_capability(names.v[i]);
-		bool has = cap >= 0 && f->caps & 1ULL << cap;
+		unsigned cap;
+		bool has = spec_capability(names.v[i], &cap) == 0 && f->caps & 1ULL << cap;
 		f->all &= has;
 		f->any |= has;
 	}

@@ -217,6 +217,21 @@ TEST(arguments_decide_where_they_should)
 	EXPECT_EQ(call(&p, SYS_ioctl, 0, 0x541c), EPERM);
 }
 
+TEST(capabilities_have_names_and_the_kernels_numbers)
+{
+	unsigned n = 0;
+
+	EXPECT_EQ(spec_capability("CAP_CHOWN", &n), 0);
+	EXPECT_EQ(n, CAP_CHOWN);
+	EXPECT_EQ(spec_capability("sys_admin", &n), 0);
+	EXPECT_EQ(n, CAP_SYS_ADMIN);
+	EXPECT_EQ(spec_capability("Cap_Checkpoint_Restore", &n), 0);
+	EXPECT_EQ(n, CAP_CHECKPOINT_RESTORE);
+	EXPECT_EQ(spec_capability("CAP_", &n), -EINVAL);
+	EXPECT_EQ(spec_capability("SYS_ADMI", &n), -EINVAL);
+	EXPECT_EQ(spec_capability("ALL", &n), -EINVAL);
+}
+
 TEST(capabilities_open_their_calls)
 {
 	static const struct {
