@@ -208,6 +208,27 @@ int json_get_int(struct json_object *obj, const char *key, int64_t min, int64_t 
 	return 1;
 }
 
+int json_get_uint(struct json_object *obj, const char *key, uint64_t max, uint64_t *ret,
+		  struct err *err)
+{
+	struct json_object *value = NULL;
+
+	int r = get_typed(obj, key, json_type_int, &value, err);
+	if (r > 0 && !json_uint(value, max, ret))
+		return err_set(err, ERANGE, "%s: not between 0 and %" PRIu64, key, max);
+	return r;
+}
+
+int json_get_bool(struct json_object *obj, const char *key, bool *ret, struct err *err)
+{
+	struct json_object *value = NULL;
+
+	int r = get_typed(obj, key, json_type_boolean, &value, err);
+	if (r > 0)
+		*ret = json_object_get_boolean(value);
+	return r;
+}
+
 int json_get_obj(struct json_object *obj, const char *key, struct json_object **ret,
 		 struct err *err)
 {
@@ -271,6 +292,15 @@ struct json_object *json_at(struct json_object *array, size_t i)
 const char *json_text(struct json_object *value)
 {
 	return json_object_is_type(value, json_type_string) ? json_object_get_string(value) : NULL;
+}
+
+bool json_uint(struct json_object *value, uint64_t max, uint64_t *ret)
+{
+	if (!json_object_is_type(value, json_type_int) || json_object_get_int64(value) < 0 ||
+	    json_object_get_uint64(value) > max)
+		return false;
+	*ret = json_object_get_uint64(value);
+	return true;
 }
 
 int json_each(struct json_object *obj, json_member_fn *fn, void *ctx, struct err *err)

@@ -42,6 +42,10 @@ int json_get_str(struct json_object *obj, const char *key, const char **ret, str
 	HULL_MUST_CHECK;
 int json_get_int(struct json_object *obj, const char *key, int64_t min, int64_t max, int64_t *ret,
 		 struct err *err) HULL_MUST_CHECK;
+int json_get_uint(struct json_object *obj, const char *key, uint64_t max, uint64_t *ret,
+		  struct err *err) HULL_MUST_CHECK;
+int json_get_bool(struct json_object *obj, const char *key, bool *ret, struct err *err)
+	HULL_MUST_CHECK;
 int json_get_obj(struct json_object *obj, const char *key, struct json_object **ret,
 		 struct err *err) HULL_MUST_CHECK;
 int json_get_array(struct json_object *obj, const char *key, struct json_object **ret,
@@ -67,6 +71,9 @@ struct json_object *json_at(struct json_object *array, size_t i);
 
 /* The string that `value` is, borrowed, or NULL when it is none. */
 const char *json_text(struct json_object *value);
+
+/* Whether `value` is a whole number from 0 to max, which is then in *ret. */
+bool json_uint(struct json_object *value, uint64_t max, uint64_t *ret);
 
 /* Called for each member of an object, in order; a negative answer ends json_each() with it. */
 typedef int json_member_fn(void *ctx, const char *key, struct json_object *value, struct err *err);

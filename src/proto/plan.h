@@ -103,11 +103,11 @@ struct plan_file {
 /* A device node in the workload's /dev, with what its cgroup may do. */
 struct plan_device {
 	char *path; /* in the workload; NULL: a rule without a node */
-	uint32_t type; /* 'c', 'b'; 'a' for all (a rule only) */
+	uint32_t type; /* 'c', 'b'; 'p' (a node only: no rule); 'a' for all (a rule only) */
 	uint32_t major, minor; /* UINT32_MAX: any (a rule only) */
 	uint32_t mode, uid, gid;
 	bool deny;
-	char *access; /* of "rwm" */
+	char *access; /* of "rwm"; NULL: all; "": no rule, a node alone */
 };
 
 struct plan_root {
@@ -259,7 +259,8 @@ struct plan {
 	char *mount_label; /* SELinux context of the file systems made */
 	struct list hooks; /* struct plan_hook, in order */
 	struct strv annotations; /* "key=value" */
-	char *rdt_closid, *rdt_l3, *rdt_mb; /* resctrl: group, and schemata lines */
+	char *rdt_closid, *rdt_l3, *rdt_mb; /* resctrl: group ("": by the plan's id; NULL: no
+					       resctrl), and schemata lines */
 	struct list net_devices; /* struct plan_text_pair: host interface -> name inside ("": the
 				    same) */
 	bool has_memory_policy;

@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <limits.h>
+#include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <stdlib.h>
@@ -144,10 +145,13 @@ static uint32_t plain_action(const struct rules *rules, const struct call_rules 
 	return rules->default_action;
 }
 
-static bool has_conditions(const struct call_rules *c)
+/* Whether arguments make a difference at all. */
+static bool has_conditions(const struct rules *rules, const struct call_rules *c)
 {
+	uint32_t plain = plain_action(rules, c);
+
 	for (size_t i = 0; i < c->n; i++) {
-		if (c->rules[i].n > 0)
+		if (c->rules[i].n > 0 && c->rules[i].action != plain)
 			return true;
 	}
 	return false;
@@ -194,11 +198,39 @@ static void emit_tree(struct buf *code, const struct rules *rules, const struct 
 	emit_tree(code, rules, run + half, n - half);
 }
 
+/* x32: the same calls under other numbers, past every rule. */
+enum { X32_FIRST = 0x40000000 };
+
+/* How many numbers from 0 on the profile decides. */
+static size_t known_calls(const struct rules *rules, size_t abi)
+{
+	size_t n = rules->n_calls[abi];
+
+	if (!rules->closed)
+		return n;
+	while (n > 0 && rules->calls[abi][n - 1].n == 0)
+		n--;
+	return n > 0 ? n : rules->n_calls[abi];
+}
+
+/* What calls get that are newer than the profile. A tracer may know them. */
+static uint32_t newer_action(const struct rules *rules)
+{
+	switch (rules->default_action & SECCOMP_RET_ACTION_FULL) {
+	case SECCOMP_RET_ALLOW:
+	case SECCOMP_RET_LOG:
+	case SECCOMP_RET_TRACE:
+		return rules->default_action;
+	default:
+		return SECCOMP_RET_ERRNO | ENOSYS;
+	}
+}
+
 /* The program of one ABI, with the number already loaded. */
 static int emit_abi(struct buf *code, const struct rules *rules, size_t abi, struct err *err)
 {
-	size_t n_calls = rules->n_calls[abi];
-	AUTO_FREE struct run *runs = calloc(n_calls + 1, sizeof(*runs));
+	size_t n_calls = known_calls(rules, abi);
+	AUTO_FREE struct run *runs = calloc(n_calls + 2, sizeof(*runs));
 	if (!runs)
 		return err_set(err, ENOMEM, "out of memory");
 
@@ -206,17 +238,14 @@ static int emit_abi(struct buf *code, const struct rules *rules, size_t abi, str
 	for (size_t i = 0; i < n_calls; i++) {
 		const struct call_rules *c = &rules->calls[abi][i];
 		struct run run = {.first = (uint32_t)i, .action = plain_action(rules, c)};
-		if (has_conditions(c))
+		if (has_conditions(rules, c))
 			run.call = c;
 		if (n == 0 || run.call || runs[n - 1].call || runs[n - 1].action != run.action)
 			runs[n++] = run;
 	}
-	/* what this profile cannot know; x32's numbers too */
-	bool open = rules->default_action == SECCOMP_RET_ALLOW;
-	runs[n++] = (struct run){
-		.first = (uint32_t)n_calls,
-		.action = open ? SECCOMP_RET_ALLOW : SECCOMP_RET_ERRNO | ENOSYS,
-	};
+	runs[n++] = (struct run){.first = (uint32_t)n_calls, .action = newer_action(rules)};
+	if (rules_abis[abi].audit_arch == AUDIT_ARCH_X86_64)
+		runs[n++] = (struct run){.first = X32_FIRST, .action = SECCOMP_RET_ERRNO | ENOSYS};
 	emit_tree(code, rules, runs, n);
 	return buf_check(code, err);
 }
@@ -227,6 +256,8 @@ int rules_program(const struct rules *rules, struct bytes *ret, struct err *err)
 
 	for (size_t a = 0; a < rules_n_abis; a++) {
 		AUTO_BUF struct buf body = BUF_INIT;
+		if (!(rules->abis & 1U << a))
+			continue;
 		emit(&body, BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr), 0, 0);
 		int r = emit_abi(&body, rules, a, err);
 		if (r < 0)

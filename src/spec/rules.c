@@ -2,6 +2,7 @@
 #include "spec/rules.h"
 
 #include <errno.h>
+#include <linux/audit.h>
 #include <linux/seccomp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@ int rules_new(uint32_t default_action, struct rules **ret, struct err *err)
 	if (!rules)
 		return err_set(err, ENOMEM, "out of memory");
 	rules->default_action = default_action;
+	rules->abis = UINT32_MAX;
 	for (size_t a = 0; a < rules_n_abis; a++) {
 		uint32_t last = 0;
 		for (size_t i = 0; i < rules_abis[a].n; i++) {
@@ -59,17 +61,68 @@ static int add_to(struct call_rules *to, const struct rule *rule, struct err *er
 	return 0;
 }
 
+static int add_by_name(struct rules *rules, size_t a, const char *name, const struct rule *rule,
+		       struct err *err)
+{
+	const struct abi *abi = &rules_abis[a];
+	const struct call *call = bsearch(name, abi->calls, abi->n, sizeof(*abi->calls),
+					  compare_call);
+
+	return call ? add_to(&rules->calls[a][call->number], rule, err) : 0;
+}
+
+static int add_multiplexed(struct rules *rules, size_t a, const char *name, const struct rule *rule,
+			   struct err *err)
+{
+	const struct multiplexed *how = rules_multiplexed(name);
+	struct rule other = {.action = rule->action, .n = 1};
+
+	if (!how || rule->n > 0)
+		return 0;
+	other.conditions[0] = (struct condition){0, CMP_MASKED_EQ, how->mask, how->number};
+	return add_by_name(rules, a, how->call, &other, err);
+}
+
 int rules_add(struct rules *rules, const char *name, const struct rule *rule, struct err *err)
 {
 	for (size_t a = 0; a < rules_n_abis; a++) {
-		const struct abi *abi = &rules_abis[a];
-		const struct call *call = bsearch(name, abi->calls, abi->n, sizeof(*abi->calls),
-						  compare_call);
-		int r = call ? add_to(&rules->calls[a][call->number], rule, err) : 0;
+		int r = add_by_name(rules, a, name, rule, err);
+		if (r == 0 && rules_abis[a].audit_arch == AUDIT_ARCH_I386)
+			r = add_multiplexed(rules, a, name, rule, err);
 		if (r < 0)
 			return r;
 	}
 	return 0;
+}
+
+void rules_close(struct rules *rules)
+{
+	rules->closed = true;
+}
+
+void rules_limit_abis(struct rules *rules, uint32_t abis)
+{
+	rules->abis = abis | 1;
+}
+
+static bool call_notifies(const struct call_rules *c)
+{
+	for (size_t i = 0; i < c->n; i++) {
+		if (c->rules[i].action == SECCOMP_RET_USER_NOTIF)
+			return true;
+	}
+	return false;
+}
+
+bool rules_notify(const struct rules *rules)
+{
+	for (size_t a = 0; a < rules_n_abis; a++) {
+		for (size_t i = 0; i < rules->n_calls[a]; i++) {
+			if (call_notifies(&rules->calls[a][i]))
+				return true;
+		}
+	}
+	return false;
 }
 
 int seccomp_compile(const struct seccomp_config *config, struct bytes *ret, struct err *err)

@@ -13,6 +13,7 @@
 
 struct bytes;
 struct err;
+struct json_object;
 
 enum compare {
 	CMP_EQ,
@@ -57,6 +58,22 @@ int rules_program(const struct rules *rules, struct bytes *ret, struct err *err)
 
 /* Adds hull's own profile for a workload with these capabilities. */
 int rules_default(struct rules *rules, uint64_t caps, struct err *err) HULL_MUST_CHECK;
+
+/* Calls newer than the newest that the profile names get ENOSYS, unless the default lets them
+ * pass: who wrote it could not know them, and libraries go back to older ones. */
+void rules_close(struct rules *rules);
+
+/* Leaves only the native ABI and those whose bit is set (1 << index in rules_abis): calls in
+ * another way kill. */
+void rules_limit_abis(struct rules *rules, uint32_t abis);
+
+/* Whether any call is answered by SECCOMP_RET_USER_NOTIF. */
+bool rules_notify(const struct rules *rules);
+
+/* Makes *ret from a parsed profile; the caller frees. `caps` decides on docker's includes and
+ * excludes; NULL: the runtime-spec's form, which has none. Failures name the field. */
+int rules_parse(struct json_object *doc, const uint64_t *caps, struct rules **ret, struct err *err)
+	HULL_MUST_CHECK;
 
 /* Makes *ret from a docker profile in file `path`; the caller frees. */
 int rules_read(const char *path, uint64_t caps, struct rules **ret, struct err *err)

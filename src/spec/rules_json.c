@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * docker's profile format: {defaultAction, defaultErrnoRet, syscalls: [{names, action, errnoRet,
- * args, includes, excludes}]}. Names that this kernel's headers do not know are passed over, as
- * every runtime does; wrong values are refused.
+ * A profile in the runtime-spec's format and docker's: {defaultAction, defaultErrnoRet, syscalls:
+ * [{names, action, errnoRet, args}]}, and docker's includes and excludes. Names that this kernel's
+ * headers do not know are passed over, as every runtime does; wrong values are refused.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,36 +14,43 @@
 #include "base/err.h"
 #include "base/json.h"
 #include "base/str.h"
+#include "spec/doc.h"
 #include "spec/rules.h"
 #include "spec/spec.h"
 
-enum { PROFILE_MAX = 4 << 20 };
+enum { PROFILE_MAX = 4 << 20, ERRNO_MAX = 4095 };
 
-static int action_of(const char *name, int64_t errno_ret, uint32_t *ret, struct err *err)
+/* An action by name. Only those that carry a number may be given one. */
+static int action_of(const char *name, bool has_data, uint32_t data, uint32_t *ret, struct err *err)
 {
 	static const struct {
 		const char *name;
 		uint32_t action;
+		uint32_t data_max;
 	} actions[] = {
-		{"SCMP_ACT_ALLOW", SECCOMP_RET_ALLOW},
-		{"SCMP_ACT_ERRNO", SECCOMP_RET_ERRNO},
-		{"SCMP_ACT_KILL", SECCOMP_RET_KILL_THREAD},
-		{"SCMP_ACT_KILL_THREAD", SECCOMP_RET_KILL_THREAD},
-		{"SCMP_ACT_KILL_PROCESS", SECCOMP_RET_KILL_PROCESS},
-		{"SCMP_ACT_TRAP", SECCOMP_RET_TRAP},
-		{"SCMP_ACT_TRACE", SECCOMP_RET_TRACE},
-		{"SCMP_ACT_LOG", SECCOMP_RET_LOG},
+		{"SCMP_ACT_ALLOW", SECCOMP_RET_ALLOW, 0},
+		{"SCMP_ACT_ERRNO", SECCOMP_RET_ERRNO, ERRNO_MAX},
+		{"SCMP_ACT_KILL", SECCOMP_RET_KILL_THREAD, 0},
+		{"SCMP_ACT_KILL_THREAD", SECCOMP_RET_KILL_THREAD, 0},
+		{"SCMP_ACT_KILL_PROCESS", SECCOMP_RET_KILL_PROCESS, 0},
+		{"SCMP_ACT_TRAP", SECCOMP_RET_TRAP, 0},
+		{"SCMP_ACT_TRACE", SECCOMP_RET_TRACE, SECCOMP_RET_DATA},
+		{"SCMP_ACT_LOG", SECCOMP_RET_LOG, 0},
+		{"SCMP_ACT_NOTIFY", SECCOMP_RET_USER_NOTIF, 0},
 	};
 
 	for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++) {
 		if (strcmp(actions[i].name, name) != 0)
 			continue;
-		bool data = actions[i].action == SECCOMP_RET_ERRNO ||
-			    actions[i].action == SECCOMP_RET_TRACE;
-		*ret = actions[i].action | (data ? (uint32_t)errno_ret : 0);
+		if (has_data && actions[i].data_max == 0)
+			return err_set(err, EINVAL, "action %s returns no errno", name);
+		if (data > actions[i].data_max && actions[i].data_max)
+			return err_set(err, ERANGE, "errno %u is more than %u", data,
+				       actions[i].data_max);
+		*ret = actions[i].action | (actions[i].data_max ? data : 0);
 		return 0;
 	}
-	return err_set(err, EINVAL, "action '%s' is not known", name);
+	return err_set(err, EINVAL, "action '%.60s' is not known", name);
 }
 
 /* The member `key` of obj and its errno member as an action. */
@@ -51,22 +58,22 @@ static int read_action(struct json_object *obj, const char *key, const char *err
 		       uint32_t *ret, struct err *err)
 {
 	const char *name = NULL;
-	int64_t errno_ret = EPERM;
+	uint32_t data = EPERM;
+	int has_data = 0;
 	int r = json_need(json_get_str(obj, key, &name, err), key, err);
 
 	if (r >= 0)
-		r = json_get_int(obj, errno_key, 0, 4095, &errno_ret, err);
-	return r < 0 ? r : action_of(name, errno_ret, ret, err);
+		r = has_data = doc_u32(obj, errno_key, SECCOMP_RET_DATA, &data, err);
+	if (r < 0)
+		return r;
+	if (action_of(name, has_data > 0, data, ret, err) < 0)
+		return err_wrap(err, "%s", has_data > 0 && err->code == ERANGE ? errno_key : key);
+	return 0;
 }
 
-/* A whole number of 64 bits: json-c keeps those beyond INT64_MAX apart, and they are masks, so
- * that a profile never needs them. */
-static int read_condition(struct json_object *arg, struct condition *ret, struct err *err)
+static int read_condition(void *ctx, struct json_object *arg, struct err *err)
 {
-	static const struct {
-		const char *name;
-		enum compare compare;
-	} ops[] = {
+	static const struct doc_word ops[] = {
 		{"SCMP_CMP_EQ", CMP_EQ},
 		{"SCMP_CMP_NE", CMP_NE},
 		{"SCMP_CMP_LT", CMP_LT},
@@ -75,30 +82,23 @@ static int read_condition(struct json_object *arg, struct condition *ret, struct
 		{"SCMP_CMP_GT", CMP_GT},
 		{"SCMP_CMP_MASKED_EQ", CMP_MASKED_EQ},
 	};
-	const char *op = NULL;
-	int64_t index = 0;
-	int64_t value = 0;
-	int64_t value_two = 0;
+	static const struct doc_field fields[] = {
+		{"index", DOC_U32, offsetof(struct condition, argument), 5, 0},
+		{"value", DOC_U64, offsetof(struct condition, value), 0, 0},
+		{"valueTwo", DOC_U64, offsetof(struct condition, value_two), 0, 0},
+	};
+	struct rule *rule = ctx;
+	struct condition *to = &rule->conditions[rule->n];
+	uint64_t op = 0;
 
-	if (!json_is_obj(arg))
-		return err_set(err, EINVAL, "args: an element is no object");
-	int r = json_get_int(arg, "index", 0, 5, &index, err);
+	if (rule->n == CONDITIONS_MAX)
+		return err_set(err, E2BIG, "more than %d", CONDITIONS_MAX);
+	int r = doc_fields(arg, DOC_TABLE(fields), to, err);
 	if (r >= 0)
-		r = json_get_int(arg, "value", 0, INT64_MAX, &value, err);
-	if (r >= 0)
-		r = json_get_int(arg, "valueTwo", 0, INT64_MAX, &value_two, err);
-	if (r >= 0)
-		r = json_need(json_get_str(arg, "op", &op, err), "op", err);
-	if (r < 0)
-		return r;
-	for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++) {
-		if (strcmp(ops[i].name, op) != 0)
-			continue;
-		*ret = (struct condition){(uint32_t)index, ops[i].compare, (uint64_t)value,
-					  (uint64_t)value_two};
-		return 0;
-	}
-	return err_set(err, EINVAL, "op '%s' is not known", op);
+		r = json_need(doc_word(arg, "op", DOC_TABLE(ops), &op, err), "op", err);
+	to->compare = (enum compare)op;
+	rule->n++;
+	return r;
 }
 
 /* "4.8-whatever" as 4 and 8; without a number 0. */
@@ -216,77 +216,91 @@ static int read_names(struct json_object *obj, struct strv *names, struct err *e
 	return r < 0 ? r : 0;
 }
 
-static int read_args(struct json_object *obj, struct rule *rule, struct err *err)
+/* The message of a NOTIFY for write would have to be sent by write. */
+static int judge_notify(const struct rule *rule, const struct strv *names, struct err *err)
 {
-	struct json_object *args = NULL;
-	int r = json_get_array(obj, "args", &args, err);
-
-	if (r <= 0)
-		return r;
-	if (json_len(args) > CONDITIONS_MAX)
-		return err_set(err, E2BIG, "args: more than %d", CONDITIONS_MAX);
-	for (size_t i = 0; i < json_len(args); i++) {
-		r = read_condition(json_at(args, i), &rule->conditions[rule->n], err);
-		if (r < 0)
-			return r;
-		rule->n++;
+	for (size_t i = 0; i < names->n; i++) {
+		if (rule->action == SECCOMP_RET_USER_NOTIF && strcmp(names->v[i], "write") == 0)
+			return err_set(err, EINVAL,
+				       "action: SCMP_ACT_NOTIFY of write would never end");
 	}
 	return 0;
 }
 
-static int read_rule(struct rules *rules, struct json_object *obj, uint64_t caps, struct err *err)
-{
-	AUTO_STRV struct strv names = {0};
-	struct rule rule = {.n = 0};
-	struct filter includes = {.caps = caps};
-	struct filter excludes = {.caps = caps};
+struct reader {
+	struct rules *rules;
+	const uint64_t *caps; /* NULL: no filters */
+};
 
-	if (!json_is_obj(obj))
-		return err_set(err, EINVAL, "an element is no object");
-	int r = read_names(obj, &names, err);
-	if (r == 0)
-		r = read_action(obj, "action", "errnoRet", &rule.action, err);
-	if (r == 0)
-		r = read_args(obj, &rule, err);
-	if (r == 0)
-		r = read_filter(obj, "includes", &includes, err);
+/* Whether the rule counts under this kernel, for this workload: docker's form. */
+static int read_filters(const struct reader *reader, struct json_object *obj, bool *ret,
+			struct err *err)
+{
+	*ret = true;
+	if (!reader->caps)
+		return 0;
+	struct filter includes = {.caps = *reader->caps};
+	struct filter excludes = {.caps = *reader->caps};
+	int r = read_filter(obj, "includes", &includes, err);
 	if (r >= 0)
 		r = read_filter(obj, "excludes", &excludes, err);
-	if (r < 0 || !includes.all || excludes.any)
-		return r;
-	return add_rules(rules, &names, &rule, err);
+	*ret = includes.all && !excludes.any;
+	return r;
 }
 
-static int read_profile(struct json_object *doc, uint64_t caps, struct rules **ret, struct err *err)
+static int read_rule(void *ctx, struct json_object *obj, struct err *err)
+{
+	const struct reader *reader = ctx;
+	AUTO_STRV struct strv names = {0};
+	struct rule rule = {.n = 0};
+	bool counts = false;
+
+	int r = read_names(obj, &names, err);
+	if (r >= 0)
+		r = read_action(obj, "action", "errnoRet", &rule.action, err);
+	if (r >= 0)
+		r = judge_notify(&rule, &names, err);
+	if (r >= 0)
+		r = doc_list(obj, "args", read_condition, &rule, err);
+	if (r >= 0)
+		r = read_filters(reader, obj, &counts, err);
+	return r < 0 || !counts ? r : add_rules(reader->rules, &names, &rule, err);
+}
+
+int rules_parse(struct json_object *doc, const uint64_t *caps, struct rules **ret, struct err *err)
 {
 	AUTO(auto_rules_free) struct rules *rules = NULL;
-	struct json_object *list = NULL;
 	uint32_t action = 0;
 
 	if (!json_is_obj(doc))
 		return err_set(err, EINVAL, "not an object");
 	int r = read_action(doc, "defaultAction", "defaultErrnoRet", &action, err);
-	if (r == 0)
+	if (r >= 0 && action == SECCOMP_RET_USER_NOTIF)
+		return err_set(err, EINVAL, "defaultAction: SCMP_ACT_NOTIFY is for named calls");
+	if (r >= 0)
 		r = rules_new(action, &rules, err);
-	if (r == 0)
-		r = json_get_array(doc, "syscalls", &list, err);
-	for (size_t i = 0; r >= 0 && list && i < json_len(list); i++) {
-		r = read_rule(rules, json_at(list, i), caps, err);
-		if (r < 0)
-			return err_wrap(err, "syscalls[%zu]", i);
-	}
+	if (r < 0)
+		return r;
+	rules_close(rules);
+	struct reader reader = {rules, caps};
+	r = doc_list(doc, "syscalls", read_rule, &reader, err);
 	if (r >= 0)
 		*ret = TAKE_PTR(rules);
-	return r < 0 ? r : 0;
+	return r;
 }
 
 int rules_read(const char *path, uint64_t caps, struct rules **ret, struct err *err)
 {
-	struct json_object *doc = NULL;
-	int r = json_parse_file(AT_FDCWD, path, PROFILE_MAX, &doc, err);
+	AUTO(auto_json_free) struct json_object *doc = NULL;
+	AUTO(auto_rules_free) struct rules *rules = NULL;
 
+	int r = json_parse_file(AT_FDCWD, path, PROFILE_MAX, &doc, err);
 	if (r == 0)
-		r = read_profile(doc, caps, ret, err);
-	json_free(doc);
-	return r < 0 ? err_wrap(err, "seccomp profile '%s'", path) : 0;
+		r = rules_parse(doc, &caps, &rules, err);
+	if (r == 0 && rules_notify(rules))
+		r = err_set(err, ENOTSUP, "SCMP_ACT_NOTIFY: nobody listens");
+	if (r < 0)
+		return err_wrap(err, "seccomp profile '%s'", path);
+	*ret = TAKE_PTR(rules);
+	return 0;
 }

@@ -39,19 +39,22 @@ struct seccomp_config {
 int seccomp_compile(const struct seccomp_config *config, struct bytes *ret, struct err *err)
 	HULL_MUST_CHECK;
 
-/*
- * Fills *ret (zeroed before; the caller releases with plan_record) from a bundle's config.json
- * (runtime-spec 1.2), judged whole: a value of the wrong type, out of range, or contradicting
- * another is an error that names the field. `bundle` is the folder's absolute path: relative paths
- * in it (the root, bind sources) become absolute. Not filled: id, cgroup (as it stands, or NULL),
- * what the host says. Warnings about what is passed over go to `say`.
- */
+/* Where a document comes from. */
 struct spec_config {
-	const char *bundle;
-	void (*say)(void *ctx, const char *line);
+	const char
+		*bundle; /* the folder's absolute path: what is relative in it becomes absolute */
+	void (*say)(void *ctx, const char *line); /* warnings of what is passed over, or NULL */
 	void *ctx;
 };
-/* See above. */
+
+/*
+ * Fills *ret (zeroed before; the caller releases with plan_record) from a bundle's config.json
+ * (runtime-spec 1.2, and 1.3's netDevices and memoryPolicy), judged whole: a value of the wrong
+ * type, out of range, or contradicting another is an error of one line that names the field. On
+ * failure *ret is untouched. Not filled: id, what the host says. cgroup is cgroupsPath as it stands
+ * (checked not to climb), or NULL. Devices are the nodes (access ""), then the rules, then those
+ * that every workload has. Without `process`, args are empty.
+ */
 int spec_plan(struct json_object *doc, const struct spec_config *config, struct plan *ret,
 	      struct err *err) HULL_MUST_CHECK;
 

@@ -102,6 +102,28 @@ TEST(numbers_beyond_their_bounds_are_refused)
 	EXPECT_EQ(n, 42);
 }
 
+TEST(numbers_without_sign_reach_to_the_end_of_64_bits)
+{
+	AUTO(auto_json_free) struct json_object *doc = NULL;
+	const char *text = "{\"a\":18446744073709551615,\"b\":-1,\"c\":7,\"d\":\"7\",\"e\":true}";
+	struct err e1 = ERR_INIT, e2 = ERR_INIT, e3 = ERR_INIT, e4 = ERR_INIT, e5 = ERR_INIT;
+	uint64_t n = 42;
+	bool b = false;
+
+	EXPECT_EQ(json_parse(text, strlen(text), MAX, "doc", &doc, &e1), 0);
+	EXPECT_EQ(json_get_uint(doc, "b", UINT64_MAX, &n, &e2), -ERANGE);
+	EXPECT_EQ(json_get_uint(doc, "c", 6, &n, &e3), -ERANGE);
+	EXPECT_EQ(json_get_uint(doc, "d", 9, &n, &e4), -EINVAL);
+	EXPECT_EQ(json_get_uint(doc, "none", 9, &n, &e1), 0);
+	EXPECT_EQ(n, 42);
+	EXPECT_EQ(json_get_uint(doc, "a", UINT64_MAX, &n, &e1), 1);
+	EXPECT(n == UINT64_MAX);
+	EXPECT_EQ(json_get_bool(doc, "e", &b, &e1), 1);
+	EXPECT(b);
+	EXPECT_EQ(json_get_bool(doc, "c", &b, &e5), -EINVAL);
+	EXPECT_STR(e5.msg, "c: int where boolean belongs");
+}
+
 TEST(a_key_given_twice_is_refused_at_every_depth)
 {
 	struct err err = ERR_INIT;

@@ -4,6 +4,7 @@
  * made of, for every number; and once, for real, by the kernel in a child.
  */
 #include "../test.h"
+#include "bpf.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -41,43 +42,10 @@ static int fate(uint32_t action)
 	}
 }
 
-/* Runs the program on one call: 0 for allowed, the errno, or -1 for killed. */
+/* 0 for allowed, the errno, or -1 for killed. */
 static int judge(const struct bytes *program, const struct seccomp_data *data)
 {
-	const struct sock_filter *insn = (const void *)program->data;
-	size_t n = program->len / sizeof(*insn);
-	uint32_t a = 0;
-
-	for (size_t pc = 0; pc < n;) {
-		const struct sock_filter *i = &insn[pc++];
-		bool yes = false;
-		switch (i->code) {
-		case BPF_LD | BPF_W | BPF_ABS:
-			memcpy(&a, (const char *)data + i->k, sizeof(a));
-			continue;
-		case BPF_ALU | BPF_AND | BPF_K:
-			a &= i->k;
-			continue;
-		case BPF_RET | BPF_K:
-			return fate(i->k);
-		case BPF_JMP | BPF_JA:
-			pc += i->k;
-			continue;
-		case BPF_JMP | BPF_JEQ | BPF_K:
-			yes = a == i->k;
-			break;
-		case BPF_JMP | BPF_JGT | BPF_K:
-			yes = a > i->k;
-			break;
-		case BPF_JMP | BPF_JGE | BPF_K:
-			yes = a >= i->k;
-			break;
-		default:
-			return STRANGE;
-		}
-		pc += yes ? i->jt : i->jf;
-	}
-	return STRANGE;
+	return fate(bpf_run(program, data));
 }
 
 static int call(const struct bytes *program, int nr, uint64_t arg0, uint64_t arg1)
