@@ -21,9 +21,10 @@
 #include "container/container.h"
 
 static const char *const controller_names[CTL_MAX] = {
-	[CTL_CPU] = "cpu",       [CTL_CPUACCT] = "cpuacct", [CTL_CPUSET] = "cpuset",
-	[CTL_MEMORY] = "memory", [CTL_DEVICES] = "devices", [CTL_FREEZER] = "freezer",
-	[CTL_BLKIO] = "blkio",   [CTL_PIDS] = "pids",
+	[CTL_CPU] = "cpu",           [CTL_CPUACCT] = "cpuacct", [CTL_CPUSET] = "cpuset",
+	[CTL_MEMORY] = "memory",     [CTL_DEVICES] = "devices", [CTL_FREEZER] = "freezer",
+	[CTL_BLKIO] = "blkio",       [CTL_PIDS] = "pids",       [CTL_NET_CLS] = "net_cls",
+	[CTL_NET_PRIO] = "net_prio", [CTL_HUGETLB] = "hugetlb", [CTL_RDMA] = "rdma",
 };
 
 /* Bits of the controllers named in a list; *name gets the words that mount the hierarchy again. */
@@ -99,7 +100,7 @@ static int add_hierarchy(struct cgroup *cg, struct mount_line *line, bool system
 			    : controllers_of(line->options, ",", &name);
 	if (v2 && !(known & (1U << CTL_FREEZER | 1U << CTL_DEVICES)) && (found || !known))
 		found |= 1U << CTL_FREEZER | 1U << CTL_DEVICES;
-	found &= ~known;
+	found &= ~known & cg->wanted;
 	bool tree = v2 || strstr(name.data ? name.data : "", "name=systemd");
 	if (systemd ? !tree : found == 0)
 		return 0;
@@ -199,11 +200,13 @@ uint64_t hierarchy_key(const struct hierarchy *h, const char *name, const char *
 }
 
 /* Makes every folder on the way to `path` below the hierarchy's root: mkdir from the end, going up
- * only as far as something is missing. */
+ * only as far as something is missing. Returns 1 when it was there, 0 when it was made. */
 static int make_folders(int root, const char *path, struct err *err)
 {
-	if (mkdirat(root, path, 0755) == 0 || errno == EEXIST)
+	if (mkdirat(root, path, 0755) == 0)
 		return 0;
+	if (errno == EEXIST)
+		return 1;
 	const char *slash = strrchr(path, '/');
 	if (errno != ENOENT || !slash)
 		return err_sys(err, "make cgroup '%s'", path);
@@ -211,17 +214,18 @@ static int make_folders(int root, const char *path, struct err *err)
 	if (!parent)
 		return err_set(err, ENOMEM, "out of memory");
 	int r = make_folders(root, parent, err);
-	if (r == 0 && mkdirat(root, path, 0755) < 0 && errno != EEXIST)
+	if (r >= 0 && mkdirat(root, path, 0755) < 0 && errno != EEXIST)
 		r = err_sys(err, "make cgroup '%s'", path);
-	return r;
+	return r < 0 ? r : 0;
 }
 
 /* Calls fn with an open folder for each prefix of path ("hull", "hull/ID", …), then the whole. */
-static int each_level(int root, const char *path, int (*fn)(int parent, int fd, struct err *err),
+static int each_level(const struct cgroup *cg, int root,
+		      int (*fn)(const struct cgroup *cg, int parent, int fd, struct err *err),
 		      struct err *err)
 {
 	AUTO_CLOSE int at = fcntl(root, F_DUPFD_CLOEXEC, 3);
-	AUTO_FREE char *copy = strdup(path);
+	AUTO_FREE char *copy = strdup(cg->path);
 
 	if (at < 0)
 		return err_sys(err, "duplicate descriptor");
@@ -231,8 +235,8 @@ static int each_level(int root, const char *path, int (*fn)(int parent, int fd, 
 	for (char *name; (name = strsep(&rest, "/"));) {
 		AUTO_CLOSE int next = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		if (next < 0)
-			return err_sys(err, "open cgroup '%s'", path);
-		int r = fn(at, next, err);
+			return err_sys(err, "open cgroup '%s'", cg->path);
+		int r = fn(cg, at, next, err);
 		if (r < 0)
 			return r;
 		auto_close(&at);
@@ -242,7 +246,7 @@ static int each_level(int root, const char *path, int (*fn)(int parent, int fd, 
 }
 
 /* A new v1 cpuset has no CPU until it is told; clone_children makes its children inherit. */
-static int inherit_cpuset(int parent, int fd, struct err *err)
+static int inherit_cpuset(const struct cgroup *cg, int parent, int fd, struct err *err)
 {
 	static const char *const files[] = {"cpuset.cpus", "cpuset.mems"};
 
@@ -261,73 +265,155 @@ static int inherit_cpuset(int parent, int fd, struct err *err)
 	return file_put(fd, "cgroup.clone_children", "1", err);
 }
 
-static int enable_controllers(int parent, int fd, struct err *err)
+static int enable_controllers(const struct cgroup *cg, int parent, int fd, struct err *err)
 {
-	static const char *const all[] = {"+cpu", "+cpuset", "+memory", "+io", "+pids"};
+	static const struct {
+		enum controller c;
+		const char *word;
+	} all[] = {
+		{CTL_CPU, "+cpu"},   {CTL_CPUSET, "+cpuset"}, {CTL_MEMORY, "+memory"},
+		{CTL_BLKIO, "+io"},  {CTL_PIDS, "+pids"},     {CTL_HUGETLB, "+hugetlb"},
+		{CTL_RDMA, "+rdma"},
+	};
 	AUTO_BUF struct buf enabled = BUF_INIT;
 
 	int r = file_read(parent, "cgroup.subtree_control", 4096, &enabled, err);
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]) && r == 0; i++) {
 		struct err ignored = ERR_INIT; /* what cannot be enabled is missed when a limit
 						  needs it */
-		if ((!enabled.data || !strstr(enabled.data, all[i] + 1)) &&
-		    file_put(parent, "cgroup.subtree_control", all[i], &ignored) < 0)
+		if (cg->wanted & 1U << all[i].c &&
+		    (!enabled.data || !strstr(enabled.data, all[i].word + 1)) &&
+		    file_put(parent, "cgroup.subtree_control", all[i].word, &ignored) < 0)
 			continue;
 	}
 	return r;
 }
 
-static int make_one(struct hierarchy *h, const char *path, struct err *err)
+static int make_one(const struct cgroup *cg, struct hierarchy *h, struct err *err)
 {
 	AUTO_CLOSE int root = open(h->mount, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0)
 		return err_sys(err, "open '%s'", h->mount);
-	int r = make_folders(root, path, err);
-	if (r == 0 && h->v2)
-		r = each_level(root, path, enable_controllers, err);
+	int r = make_folders(root, cg->path, err);
+	h->existed = r > 0;
+	if (r >= 0 && h->v2)
+		r = each_level(cg, root, enable_controllers, err);
 	if (r < 0)
 		return r;
-	h->fd = openat(root, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	h->fd = openat(root, cg->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (h->fd < 0)
-		return err_sys(err, "open cgroup '%s'", path);
+		return err_sys(err, "open cgroup '%s'", cg->path);
 	if (!h->v2 && h->controllers & 1U << CTL_CPUSET) {
 		AUTO_BUF struct buf cpus = BUF_INIT;
 		if (!hierarchy_read(h, "cpuset.cpus", &cpus) || cpus.data[0] == '\n')
-			return each_level(root, path, inherit_cpuset, err);
+			return each_level(cg, root, inherit_cpuset, err);
 	}
 	return 0;
 }
 
-static int cgroup_alloc(struct cgroup **ret, const char *path, struct err *err)
+/* Who enters a frozen cgroup never runs: refused, not waited for. */
+static int refuse_frozen(const struct cgroup *cg, struct err *err)
+{
+	const struct hierarchy *h = cgroup_with(cg, CTL_FREEZER);
+	AUTO_BUF struct buf state = BUF_INIT;
+
+	if (!h)
+		return 0;
+	bool frozen = h->v2 ? hierarchy_key(h, "cgroup.events", "frozen") == 1
+			    : hierarchy_read(h, "freezer.state", &state) &&
+				      strncmp(state.data, "THAWED", 6) != 0;
+	return frozen ? err_set(err, EBUSY, "cgroup '%s' is frozen", cg->path) : 0;
+}
+
+static void warn_of_others(const struct cgroup *cg, const struct cgroup_config *config)
+{
+	for (size_t i = 0; i < cg->n; i++) {
+		AUTO_BUF struct buf procs = BUF_INIT;
+		char line[300];
+		if (!cg->h[i].existed || !hierarchy_read(&cg->h[i], "cgroup.procs", &procs) ||
+		    procs.len == 0)
+			continue;
+		(void)snprintf(line, sizeof(line),
+			       "cgroup '%.200s' is not empty: others share its limits", cg->path);
+		config->warn(config->ctx, line);
+		return;
+	}
+}
+
+/* "/a//b/" -> "a/b"; NULL when memory is out. */
+static char *without_slashes(const char *path)
+{
+	char *out = malloc(strlen(path) + 1);
+	size_t n = 0;
+
+	for (const char *at = path + strspn(path, "/"); out && *at; at += strspn(at, "/")) {
+		size_t len = strcspn(at, "/");
+		if (n)
+			out[n++] = '/';
+		memcpy(out + n, at, len);
+		n += len;
+		at += len;
+	}
+	if (out)
+		out[n] = '\0';
+	return out;
+}
+
+static int cgroup_alloc(struct cgroup **ret, const char *path, uint32_t wanted, struct err *err)
 {
 	AUTO(auto_cgroup_free) struct cgroup *cg = calloc(1, sizeof(*cg));
 	if (cg)
-		cg->path = strdup(path);
+		cg->path = without_slashes(path);
 	if (!cg || !cg->path)
 		return err_set(err, ENOMEM, "out of memory");
-	if (!path_is_clean(path, true))
+	if (!path_is_clean(cg->path, true))
 		return err_set(err, EINVAL, "cgroup path '%s' leads out of its tree", path);
+	cg->wanted = wanted | ((1U << CTL_NET_CLS) - 1);
 	int r = cgroup_find(cg, false, err);
 	if (r == 0)
 		*ret = TAKE_PTR(cg);
 	return r;
 }
 
+/* After a failure: what was there before stays. */
+static void take_back(struct cgroup *cg)
+{
+	struct err ignored = ERR_INIT; /* the first failure is the one to tell */
+	size_t kept = 0;
+
+	for (size_t i = 0; i < cg->n; i++) {
+		if (cg->h[i].existed) {
+			auto_close(&cg->h[i].fd);
+			free(cg->h[i].mount);
+			free(cg->h[i].name);
+		} else {
+			cg->h[kept++] = cg->h[i];
+		}
+	}
+	cg->n = kept;
+	(void)cgroup_remove(cg, &ignored);
+}
+
 int cgroup_new(struct cgroup **ret, const struct cgroup_config *config, struct err *err)
 {
 	AUTO(auto_cgroup_free) struct cgroup *cg = NULL;
-	int r = cgroup_alloc(&cg, config->path, err);
+	int r = cgroup_alloc(&cg, config->path, cgroup_wanted(config->limits), err);
 
 	for (size_t i = 0; r == 0 && i < cg->n; i++)
-		r = make_one(&cg->h[i], config->path, err);
+		cg->h[i].existed = true; /* what is not seen to be ours is not removed */
+	for (size_t i = 0; r == 0 && i < cg->n; i++)
+		r = make_one(cg, &cg->h[i], err);
+	if (r == 0)
+		r = refuse_frozen(cg, err);
+	if (r == 0)
+		warn_of_others(cg, config);
 	if (r == 0)
 		r = cgroup_limit(cg, config, err);
 	if (r == 0)
 		r = cgroup_devices(cg, config, err);
 	if (r < 0) {
-		struct err ignored = ERR_INIT; /* the first failure is the one to tell */
 		if (cg)
-			(void)cgroup_remove(cg, &ignored);
+			take_back(cg);
 		return r;
 	}
 	*ret = TAKE_PTR(cg);
@@ -337,13 +423,14 @@ int cgroup_new(struct cgroup **ret, const struct cgroup_config *config, struct e
 int cgroup_open(struct cgroup **ret, const char *path, struct err *err)
 {
 	AUTO(auto_cgroup_free) struct cgroup *cg = NULL;
-	int r = cgroup_alloc(&cg, path, err);
+	int r = cgroup_alloc(&cg, path, UINT32_MAX, err);
 
 	for (size_t i = 0; r == 0 && i < cg->n; i++) {
-		AUTO_FREE char *whole = path_join(cg->h[i].mount, path);
+		AUTO_FREE char *whole = path_join(cg->h[i].mount, cg->path);
 		if (!whole)
 			return err_set(err, ENOMEM, "out of memory");
 		cg->h[i].fd = open(whole, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		cg->h[i].existed = cg->h[i].fd >= 0;
 	}
 	if (r == 0)
 		*ret = TAKE_PTR(cg);
@@ -400,8 +487,8 @@ int cgroup_remove(struct cgroup *cg, struct err *err)
 		auto_close(&cg->h[i].fd);
 		int one = root < 0 ? 0 : remove_folder(root, cg->path, err);
 		r = r < 0 ? r : one;
-		/* "hull/ID"; but "hull" itself stays, and a parent in use too */
-		if (root >= 0 && parent && strchr(parent, '/'))
+		/* "hull/ID"; but "hull" itself stays, and a parent in use or of others too */
+		if (root >= 0 && parent && strncmp(parent, "hull/", 5) == 0)
 			(void)unlinkat(root, parent, AT_REMOVEDIR);
 	}
 	return r;
@@ -409,7 +496,7 @@ int cgroup_remove(struct cgroup *cg, struct err *err)
 
 int cgroup_clone_fd(const struct cgroup *cg)
 {
-	for (size_t i = 0; i < cg->n; i++) {
+	for (size_t i = 0; cg && i < cg->n; i++) {
 		if (cg->h[i].v2)
 			return cg->h[i].fd;
 	}
@@ -418,7 +505,10 @@ int cgroup_clone_fd(const struct cgroup *cg)
 
 int cgroup_join(const struct cgroup *cg, struct err *err)
 {
-	for (size_t i = 0; i < cg->n; i++) {
+	for (size_t i = 0; cg && i < cg->n; i++) {
+		/* opened only: a hierarchy without the workload's folder */
+		if (cg->h[i].fd < 0)
+			continue;
 		int r = cg->h[i].v2 ? 0 : file_put(cg->h[i].fd, "tasks", "0", err);
 		if (r < 0)
 			return err_wrap(err, "enter cgroup '%s/%s'", cg->h[i].mount, cg->path);
@@ -472,7 +562,7 @@ static int place_in(const struct hierarchy *h, const char *leaf, struct err *err
 		return err_sys(err, "open '%s'", h->mount);
 	int r = make_folders(root, leaf, err);
 	if (r < 0)
-		return r;
+		return r; /* both answers will do: there or made */
 	AUTO_CLOSE int fd = openat(root, leaf, O_PATH | O_CLOEXEC);
 	if (fd < 0)
 		return err_sys(err, "open cgroup '%s'", leaf);
@@ -489,6 +579,7 @@ int container_place_keeper(struct err *err)
 	cg = calloc(1, sizeof(*cg));
 	if (!cg)
 		return err_set(err, ENOMEM, "out of memory");
+	cg->wanted = UINT32_MAX;
 	r = cgroup_find(cg, true, err);
 	for (size_t i = 0; i < cg->n && r == 0; i++)
 		r = place_in(&cg->h[i], "hull/keepers", err);

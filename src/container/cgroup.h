@@ -22,15 +22,21 @@ struct plan_limits;
 typedef void cgroup_warn(void *ctx, const char *line);
 
 struct cgroup_config {
-	const char *path; /* "hull/ID/workload" */
+	const char *path; /* "hull/ID/workload", or what an OCI caller asks for ("/a/b") */
 	const struct plan_limits *limits;
 	bool all_devices;
+	bool as_specified; /* the limits' device rules alone decide, after a denial of all, with the
+			      nodes that the runtime-spec promises always allowed */
 	cgroup_warn *warn;
 	void *ctx;
 };
 
-/* Makes the folders and writes limits and device rules. On failure nothing is left. The caller
- * frees with cgroup_free(). */
+/*
+ * Makes the folders and writes limits and device rules. On failure nothing is left that was not
+ * there before. A cgroup that is frozen is refused, one that holds processes warned of. A path may
+ * begin with a slash or not; one that climbs ("..") is refused. The caller frees with
+ * cgroup_free().
+ */
 int cgroup_new(struct cgroup **ret, const struct cgroup_config *config, struct err *err)
 	HULL_MUST_CHECK;
 
@@ -40,14 +46,14 @@ int cgroup_open(struct cgroup **ret, const char *path, struct err *err) HULL_MUS
 /* Closes; the folders stay. NULL is fine. */
 void cgroup_free(struct cgroup *cg);
 
-/* Removes the folders with all that the workload made inside, and the then empty parent. No process
- * may be left in them. */
+/* Removes the folders with all that the workload made inside; of hull's own ("hull/ID/…") the then
+ * empty parent too, of others' nothing more. No process may be left in them. */
 int cgroup_remove(struct cgroup *cg, struct err *err);
 
-/* The v2 folder for CLONE_INTO_CGROUP (borrowed), or -1. */
+/* The v2 folder for CLONE_INTO_CGROUP (borrowed), or -1 (for NULL too). */
 int cgroup_clone_fd(const struct cgroup *cg);
 
-/* Moves the calling, single-threaded process into every v1 folder. */
+/* Moves the calling, single-threaded process into every v1 folder; NULL: stays where it is. */
 int cgroup_join(const struct cgroup *cg, struct err *err) HULL_MUST_CHECK;
 
 /* Whether v2 is all there is (false for NULL). */

@@ -16,6 +16,7 @@
 #include "base/fd.h"
 #include "base/io.h"
 #include "container/cgroup_impl.h"
+#include "container/idmap.h"
 #include "proto/plan.h"
 
 enum { ANY = -1, RULES_MAX = 512 };
@@ -178,29 +179,53 @@ static int devices_v2(const struct hierarchy *h, const struct rule *rules, size_
 	return 0;
 }
 
-int cgroup_devices(const struct cgroup *cg, const struct cgroup_config *config, struct err *err)
+/* Fills rules (with room for all) in the order in which the later one wins; returns how many. */
+static size_t gather(struct rule *rules, const struct cgroup_config *config)
 {
-	const struct hierarchy *h = cgroup_with(cg, CTL_DEVICES);
 	const struct list *devices = &config->limits->devices;
 	const struct plan_device *device = devices->items;
 	size_t n_usual = sizeof(usual) / sizeof(usual[0]);
+	bool all = config->all_devices && !config->as_specified;
+	size_t n = 0;
+
+	rules[n++] = (struct rule){'a', ANY, ANY, "rwm", !all};
+	for (size_t i = 0; i < n_usual && !all && !config->as_specified; i++)
+		rules[n++] = usual[i];
+	for (size_t i = 0; i < devices->n; i++) {
+		if (device[i].type != 'p') /* a FIFO is no device */
+			rules[n++] = rule_of(&device[i]);
+	}
+	/* promised by the runtime-spec, whatever its rules say */
+	for (size_t i = 0; i < n_usual && config->as_specified; i++)
+		rules[n++] = usual[i];
+	return n;
+}
+
+int cgroup_devices(const struct cgroup *cg, const struct cgroup_config *config, struct err *err)
+{
+	const struct hierarchy *h = cgroup_with(cg, CTL_DEVICES);
+	size_t most = config->limits->devices.n + sizeof(usual) / sizeof(usual[0]) + 1;
+	struct err failure = ERR_INIT;
 
 	if (!h)
 		return err_set(err, ENOTSUP,
 			       "this host has no device cgroup: no v1 controller, and no v2 tree");
-	if (devices->n + n_usual + 1 > RULES_MAX)
-		return err_set(err, E2BIG, "more than %zu device rules", RULES_MAX - n_usual - 1);
-	AUTO_FREE struct rule *rules = calloc(devices->n + n_usual + 1, sizeof(*rules));
+	if (most > RULES_MAX)
+		return err_set(err, E2BIG, "more than %d device rules", RULES_MAX);
+	AUTO_FREE struct rule *rules = calloc(most, sizeof(*rules));
 	if (!rules)
 		return err_set(err, ENOMEM, "out of memory");
-	size_t n = 0;
-	rules[n++] = (struct rule){'a', ANY, ANY, "rwm", !config->all_devices};
-	for (size_t i = 0; i < n_usual && !config->all_devices; i++)
-		rules[n++] = usual[i];
-	for (size_t i = 0; i < devices->n; i++)
-		rules[n++] = rule_of(&device[i]);
-	if (config->all_devices && n == 1)
+	size_t n = gather(rules, config);
+	if (n == 1 && !rules[0].deny)
 		return 0;
-	int r = h->v2 ? devices_v2(h, rules, n, err) : devices_v1(h, rules, n, err);
-	return r < 0 ? err_wrap(err, "device rules") : 0;
+	int r = h->v2 ? devices_v2(h, rules, n, &failure) : devices_v1(h, rules, n, &failure);
+	if (r == 0)
+		return 0;
+	/* in a user namespace nobody can make a node, and those bound are the ones allowed */
+	if ((failure.code == EPERM || failure.code == EACCES) && config->as_specified &&
+	    idmap_inside()) {
+		config->warn(config->ctx, "device rules cannot be set in a user namespace");
+		return 0;
+	}
+	return err_set(err, failure.code, "device rules: %s", failure.msg);
 }

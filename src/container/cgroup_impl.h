@@ -20,6 +20,10 @@ enum controller {
 	CTL_FREEZER,
 	CTL_BLKIO,
 	CTL_PIDS,
+	CTL_NET_CLS, /* this and the following: only where a limit asks for them */
+	CTL_NET_PRIO,
+	CTL_HUGETLB,
+	CTL_RDMA,
 	CTL_MAX
 };
 
@@ -30,11 +34,13 @@ struct hierarchy {
 	char *name; /* what mounts it: "cpu,cpuacct"; "" for v2 */
 	uint32_t controllers; /* bit per enum controller */
 	bool v2;
+	bool existed; /* the folder was there before */
 	int fd; /* the workload's folder, or -1 */
 };
 
 struct cgroup {
-	char *path;
+	char *path; /* without slashes at either end */
+	uint32_t wanted; /* controllers that are looked for, bit per enum controller */
 	struct hierarchy h[HIERARCHY_MAX];
 	size_t n;
 };
@@ -45,6 +51,28 @@ const struct hierarchy *cgroup_with(const struct cgroup *cg, enum controller c);
 /* Allows the usual nodes and what the limits say, denies the rest. */
 int cgroup_devices(const struct cgroup *cg, const struct cgroup_config *config, struct err *err)
 	HULL_MUST_CHECK;
+
+/* The hierarchy of a controller that the limit called `field` cannot do without. */
+int hierarchy_need(const struct cgroup *cg, enum controller c, const char *field,
+		   const struct hierarchy **ret, struct err *err) HULL_MUST_CHECK;
+
+/* Writes a number to a file of h; UINT64_MAX as the word for "no limit". */
+int hierarchy_put(const struct hierarchy *h, const char *file, uint64_t value, struct err *err)
+	HULL_MUST_CHECK;
+
+/* Writes the number to the first of the NULL-terminated files that h (NULL: none) has; when none
+ * takes it, config's warning names the field. */
+void hierarchy_put_any(const struct cgroup_config *config, const struct hierarchy *h,
+		       const char *const *files, uint64_t value, const char *field);
+
+/* Parts of cgroup_limit(): block I/O; network, huge pages, RDMA and v2's files by name. */
+int cgroup_limit_io(const struct cgroup *cg, const struct cgroup_config *config, struct err *err)
+	HULL_MUST_CHECK;
+int cgroup_limit_more(const struct cgroup *cg, const struct cgroup_config *config, struct err *err)
+	HULL_MUST_CHECK;
+
+/* Bits of those controllers that only limits ask for. */
+uint32_t cgroup_wanted(const struct plan_limits *limits);
 
 /* Reads file `name` of h whole as text into *to (emptied first); false when it cannot be read. */
 bool hierarchy_read(const struct hierarchy *h, const char *name, struct buf *to);

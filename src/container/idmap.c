@@ -208,7 +208,7 @@ int idmap_userns(const struct list *uids, const struct list *gids, int root, str
 	return fd;
 }
 
-bool idmap_inside(int proc)
+bool idmap_inside(void)
 {
 	AUTO_BUF struct buf text = BUF_INIT;
 	struct err ignored = ERR_INIT; /* a kernel without user namespaces */
@@ -216,7 +216,7 @@ bool idmap_inside(int proc)
 	unsigned outside;
 	unsigned size;
 
-	if (file_read(proc, "self/uid_map", 65536, &text, &ignored) < 0 || !text.data)
+	if (file_read(AT_FDCWD, "/proc/self/uid_map", 65536, &text, &ignored) < 0 || !text.data)
 		return false;
 	char *end = text.data;
 	inside = (unsigned)strtoul(end, &end, 10);

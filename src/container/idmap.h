@@ -34,5 +34,5 @@ int idmap_userns(const struct list *uids, const struct list *gids, int root, str
 	HULL_MUST_CHECK;
 
 /* Whether the calling process is in another user namespace than the host's first one; there device
- * nodes, device rules and raised limits are not to be had. `proc`: a procfs. */
-bool idmap_inside(int proc);
+ * nodes, device rules and raised limits are not to be had. */
+bool idmap_inside(void);
