@@ -8,6 +8,22 @@ static const struct field plan_rlimit_fields[] = {
 };
 const struct record plan_rlimit_record = RECORD(plan_rlimit, plan_rlimit_fields);
 
+static const struct field plan_schedule_fields[] = {
+	FIELD(1, FIELD_BOOL, struct plan_schedule, set),
+	FIELD(2, FIELD_U32, struct plan_schedule, policy),
+	FIELD(3, FIELD_U32, struct plan_schedule, nice),
+	FIELD(4, FIELD_U32, struct plan_schedule, priority),
+	FIELD(5, FIELD_U64, struct plan_schedule, flags),
+	FIELD(6, FIELD_U64, struct plan_schedule, runtime),
+	FIELD(7, FIELD_U64, struct plan_schedule, deadline),
+	FIELD(8, FIELD_U64, struct plan_schedule, period),
+	FIELD(9, FIELD_BOOL, struct plan_schedule, has_ioprio),
+	FIELD(10, FIELD_U32, struct plan_schedule, ioprio),
+	FIELD(11, FIELD_STR, struct plan_schedule, cpus_initial),
+	FIELD(12, FIELD_STR, struct plan_schedule, cpus_final),
+};
+static const struct record plan_schedule_record = RECORD(plan_schedule, plan_schedule_fields);
+
 static const struct field plan_process_fields[] = {
 	FIELD(1, FIELD_STRV, struct plan_process, args),
 	FIELD(2, FIELD_STRV, struct plan_process, env),
@@ -31,8 +47,24 @@ static const struct field plan_process_fields[] = {
 	FIELD(20, FIELD_BYTES, struct plan_process, seccomp),
 	FIELD(21, FIELD_U32, struct plan_process, seccomp_flags),
 	FIELD(22, FIELD_STR, struct plan_process, builtin),
+	FIELD(23, FIELD_BOOL, struct plan_process, has_ids),
+	FIELD(24, FIELD_U32, struct plan_process, uid),
+	FIELD(25, FIELD_U32, struct plan_process, gid),
+	FIELD(26, FIELD_STR, struct plan_process, apparmor),
+	FIELD(27, FIELD_STR, struct plan_process, selinux_label),
+	FIELD_OF(28, FIELD_RECORD, struct plan_process, schedule, &plan_schedule_record),
+	FIELD(29, FIELD_STR, struct plan_process, seccomp_listener),
+	FIELD(30, FIELD_STR, struct plan_process, seccomp_metadata),
+	FIELD(31, FIELD_BOOL, struct plan_process, detached),
 };
 const struct record plan_process_record = RECORD(plan_process, plan_process_fields);
+
+static const struct field plan_idmap_fields[] = {
+	FIELD(1, FIELD_U32, struct plan_idmap, inside),
+	FIELD(2, FIELD_U32, struct plan_idmap, outside),
+	FIELD(3, FIELD_U32, struct plan_idmap, size),
+};
+const struct record plan_idmap_record = RECORD(plan_idmap, plan_idmap_fields);
 
 static const struct field plan_mount_fields[] = {
 	FIELD(1, FIELD_STR, struct plan_mount, source),
@@ -43,6 +75,16 @@ static const struct field plan_mount_fields[] = {
 	FIELD(6, FIELD_STR, struct plan_mount, data),
 	FIELD(7, FIELD_BOOL, struct plan_mount, copy_up),
 	FIELD(8, FIELD_BOOL, struct plan_mount, make_source),
+	FIELD(9, FIELD_U64, struct plan_mount, attr_clear),
+	FIELD(10, FIELD_U64, struct plan_mount, rec_set),
+	FIELD(11, FIELD_U64, struct plan_mount, rec_clear),
+	FIELD(12, FIELD_BOOL, struct plan_mount, idmap),
+	FIELD(13, FIELD_BOOL, struct plan_mount, idmap_recursive),
+	FIELD_OF(14, FIELD_LIST, struct plan_mount, uid_maps, &plan_idmap_record),
+	FIELD_OF(15, FIELD_LIST, struct plan_mount, gid_maps, &plan_idmap_record),
+	FIELD(16, FIELD_BOOL, struct plan_mount, copy_symlink),
+	FIELD(17, FIELD_BOOL, struct plan_mount, source_nofollow),
+	FIELD(18, FIELD_BOOL, struct plan_mount, target_nofollow),
 };
 const struct record plan_mount_record = RECORD(plan_mount, plan_mount_fields);
 
@@ -82,7 +124,36 @@ static const struct field plan_join_fields[] = {
 	FIELD(1, FIELD_U32, struct plan_join, type),
 	FIELD(2, FIELD_STR, struct plan_join, path),
 };
-static const struct record plan_join_record = RECORD(plan_join, plan_join_fields);
+const struct record plan_join_record = RECORD(plan_join, plan_join_fields);
+
+static const struct field plan_blkio_fields[] = {
+	FIELD(1, FIELD_U32, struct plan_blkio, kind),
+	FIELD(2, FIELD_U32, struct plan_blkio, major),
+	FIELD(3, FIELD_U32, struct plan_blkio, minor),
+	FIELD(4, FIELD_U64, struct plan_blkio, value),
+};
+const struct record plan_blkio_record = RECORD(plan_blkio, plan_blkio_fields);
+
+static const struct field plan_pair_fields[] = {
+	FIELD(1, FIELD_STR, struct plan_pair, name),
+	FIELD(2, FIELD_U64, struct plan_pair, value),
+};
+const struct record plan_pair_record = RECORD(plan_pair, plan_pair_fields);
+
+static const struct field plan_text_pair_fields[] = {
+	FIELD(1, FIELD_STR, struct plan_text_pair, name),
+	FIELD(2, FIELD_STR, struct plan_text_pair, value),
+};
+const struct record plan_text_pair_record = RECORD(plan_text_pair, plan_text_pair_fields);
+
+static const struct field plan_rdma_fields[] = {
+	FIELD(1, FIELD_STR, struct plan_rdma, device),
+	FIELD(2, FIELD_BOOL, struct plan_rdma, has_handles),
+	FIELD(3, FIELD_BOOL, struct plan_rdma, has_objects),
+	FIELD(4, FIELD_U32, struct plan_rdma, handles),
+	FIELD(5, FIELD_U32, struct plan_rdma, objects),
+};
+const struct record plan_rdma_record = RECORD(plan_rdma, plan_rdma_fields);
 
 static const struct field plan_limits_fields[] = {
 	FIELD(1, FIELD_U64, struct plan_limits, memory),
@@ -96,6 +167,25 @@ static const struct field plan_limits_fields[] = {
 	FIELD(9, FIELD_U64, struct plan_limits, pids),
 	FIELD(10, FIELD_U64, struct plan_limits, blkio_weight),
 	FIELD_OF(11, FIELD_LIST, struct plan_limits, devices, &plan_device_record),
+	FIELD(12, FIELD_U64, struct plan_limits, cpu_burst_us),
+	FIELD(13, FIELD_BOOL, struct plan_limits, has_cpu_idle),
+	FIELD(14, FIELD_U64, struct plan_limits, cpu_idle),
+	FIELD(15, FIELD_U64, struct plan_limits, cpu_rt_runtime_us),
+	FIELD(16, FIELD_U64, struct plan_limits, cpu_rt_period_us),
+	FIELD(17, FIELD_BOOL, struct plan_limits, has_swappiness),
+	FIELD(18, FIELD_BOOL, struct plan_limits, has_oom_disable),
+	FIELD(19, FIELD_U64, struct plan_limits, swappiness),
+	FIELD(20, FIELD_BOOL, struct plan_limits, oom_disable),
+	FIELD(21, FIELD_U64, struct plan_limits, memory_kernel),
+	FIELD(22, FIELD_U64, struct plan_limits, memory_kernel_tcp),
+	FIELD(23, FIELD_U64, struct plan_limits, blkio_leaf_weight),
+	FIELD_OF(24, FIELD_LIST, struct plan_limits, blkio, &plan_blkio_record),
+	FIELD_OF(25, FIELD_LIST, struct plan_limits, hugetlb, &plan_pair_record),
+	FIELD(26, FIELD_BOOL, struct plan_limits, has_net_class),
+	FIELD(27, FIELD_U32, struct plan_limits, net_class),
+	FIELD_OF(28, FIELD_LIST, struct plan_limits, net_priorities, &plan_pair_record),
+	FIELD_OF(29, FIELD_LIST, struct plan_limits, rdma, &plan_rdma_record),
+	FIELD_OF(30, FIELD_LIST, struct plan_limits, unified, &plan_text_pair_record),
 };
 const struct record plan_limits_record = RECORD(plan_limits, plan_limits_fields);
 
@@ -121,6 +211,22 @@ static const struct field plan_machine_fields[] = {
 };
 static const struct record plan_machine_record = RECORD(plan_machine, plan_machine_fields);
 
+static const struct field plan_hook_fields[] = {
+	FIELD(1, FIELD_U32, struct plan_hook, point),
+	FIELD(2, FIELD_STR, struct plan_hook, path),
+	FIELD(3, FIELD_STRV, struct plan_hook, args),
+	FIELD(4, FIELD_STRV, struct plan_hook, env),
+	FIELD(5, FIELD_U32, struct plan_hook, timeout_s),
+};
+const struct record plan_hook_record = RECORD(plan_hook, plan_hook_fields);
+
+static const struct field plan_time_offset_fields[] = {
+	FIELD(1, FIELD_U32, struct plan_time_offset, clock),
+	FIELD(2, FIELD_U64, struct plan_time_offset, seconds),
+	FIELD(3, FIELD_U32, struct plan_time_offset, nanoseconds),
+};
+const struct record plan_time_offset_record = RECORD(plan_time_offset, plan_time_offset_fields);
+
 static const struct field plan_fields[] = {
 	FIELD(1, FIELD_STR, struct plan, id),
 	FIELD(2, FIELD_STR, struct plan, hostname),
@@ -141,5 +247,22 @@ static const struct field plan_fields[] = {
 	FIELD_OF(17, FIELD_RECORD, struct plan, net, &plan_net_record),
 	FIELD_OF(18, FIELD_RECORD, struct plan, machine, &plan_machine_record),
 	FIELD(19, FIELD_U64, struct plan, shm_size),
+	FIELD(20, FIELD_BOOL, struct plan, as_specified),
+	FIELD_OF(21, FIELD_LIST, struct plan, uid_maps, &plan_idmap_record),
+	FIELD_OF(22, FIELD_LIST, struct plan, gid_maps, &plan_idmap_record),
+	FIELD_OF(23, FIELD_LIST, struct plan, time_offsets, &plan_time_offset_record),
+	FIELD(24, FIELD_U64, struct plan, root_propagation),
+	FIELD(25, FIELD_BOOL, struct plan, has_personality),
+	FIELD(26, FIELD_U64, struct plan, personality),
+	FIELD(27, FIELD_STR, struct plan, mount_label),
+	FIELD_OF(28, FIELD_LIST, struct plan, hooks, &plan_hook_record),
+	FIELD(29, FIELD_STRV, struct plan, annotations),
+	FIELD(30, FIELD_STR, struct plan, rdt_closid),
+	FIELD(31, FIELD_STR, struct plan, rdt_l3),
+	FIELD(32, FIELD_STR, struct plan, rdt_mb),
+	FIELD_OF(33, FIELD_LIST, struct plan, net_devices, &plan_text_pair_record),
+	FIELD(34, FIELD_BOOL, struct plan, has_memory_policy),
+	FIELD(35, FIELD_U32, struct plan, memory_policy),
+	FIELD(36, FIELD_STR, struct plan, memory_nodes),
 };
 const struct record plan_record = RECORD(plan, plan_fields);

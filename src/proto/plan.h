@@ -19,6 +19,20 @@ struct plan_rlimit {
 	uint64_t soft, hard;
 };
 
+/* sched_setattr(2), ioprio_set(2) and sched_setaffinity(2) of a process. */
+struct plan_schedule {
+	bool set; /* the scheduler is asked for */
+	uint32_t policy; /* SCHED_* */
+	int32_t nice;
+	uint32_t priority;
+	uint64_t flags; /* SCHED_FLAG_* */
+	uint64_t runtime, deadline, period; /* ns */
+	bool has_ioprio;
+	uint32_t ioprio; /* class << 13 | level */
+	char *cpus_initial; /* a list as of cpuset ("0-3,7"), while the process is joined (exec) */
+	char *cpus_final; /* the same, for the program */
+};
+
 /* One process to start: the workload's first, or one by exec. */
 struct plan_process {
 	struct strv
@@ -40,8 +54,22 @@ struct plan_process {
 	uint32_t oom_score_adj; /* as int32_t */
 	struct bytes seccomp; /* struct sock_filter[], loaded last; empty: none */
 	uint32_t seccomp_flags; /* SECCOMP_FILTER_FLAG_* */
+	bool has_ids; /* uid, gid and the numbers in groups are exact; passwd and group are not
+			 asked (but for HOME); user is not set */
+	uint32_t uid, gid;
+	char *apparmor; /* profile to change to at execve */
+	char *selinux_label; /* the same */
+	struct plan_schedule schedule;
+	char *seccomp_listener; /* socket that gets the descriptor of SCMP_ACT_NOTIFY */
+	char *seccomp_metadata; /* sent beside it */
+	bool detached; /* outlives its parent, and has its streams from it */
 	char *builtin; /* instead of execve: "archive-out" (tar of args[0] to stdout), "archive-in"
 			  (tar from stdin below args[0]) */
+};
+
+/* A run of ids: `size` ids from `inside` on are those from `outside` on in the parent. */
+struct plan_idmap {
+	uint32_t inside, outside, size;
 };
 
 struct plan_mount {
@@ -54,6 +82,14 @@ struct plan_mount {
 	char *data; /* file system options, comma-separated */
 	bool copy_up; /* tmpfs: starts with what the image has at target */
 	bool make_source; /* bind: make the missing host folder (docker's -v) */
+	uint64_t attr_clear; /* MOUNT_ATTR_* named by their opposite ("rw", "exec"): a bind loses
+				them */
+	uint64_t rec_set, rec_clear; /* MOUNT_ATTR_* for the whole tree ("rro", "rexec") */
+	bool idmap, idmap_recursive; /* by the maps below, or the workload's own when they are
+					empty */
+	struct list uid_maps, gid_maps; /* struct plan_idmap */
+	bool copy_symlink; /* a source that is a link is made as a link, not mounted */
+	bool source_nofollow, target_nofollow; /* a link there is refused */
 };
 
 /* A small file put over a path of the workload (hosts, resolv.conf, hostname): lives on a private
@@ -101,6 +137,71 @@ struct plan_limits {
 	uint64_t pids; /* UINT64_MAX: no limit */
 	uint64_t blkio_weight;
 	struct list devices; /* struct plan_device: rules and nodes, in order */
+	uint64_t cpu_burst_us;
+	bool has_cpu_idle;
+	int64_t cpu_idle;
+	uint64_t cpu_rt_runtime_us, cpu_rt_period_us;
+	bool has_swappiness, has_oom_disable;
+	uint64_t swappiness;
+	bool oom_disable;
+	uint64_t memory_kernel, memory_kernel_tcp; /* v1, gone from new kernels */
+	uint64_t blkio_leaf_weight;
+	struct list blkio; /* struct plan_blkio */
+	struct list hugetlb; /* struct plan_pair: "2MB" -> bytes */
+	bool has_net_class;
+	uint32_t net_class; /* v1 net_cls.classid */
+	struct list net_priorities; /* struct plan_pair: interface -> priority */
+	struct list rdma; /* struct plan_rdma */
+	struct list unified; /* struct plan_text_pair: v2 file -> its content */
+};
+
+/* A limit of one block device. */
+struct plan_blkio {
+	uint32_t kind; /* enum plan_blkio_kind */
+	uint32_t major, minor;
+	uint64_t value; /* weight, bytes or operations per second */
+};
+
+enum plan_blkio_kind {
+	BLKIO_WEIGHT,
+	BLKIO_LEAF_WEIGHT,
+	BLKIO_READ_BPS,
+	BLKIO_WRITE_BPS,
+	BLKIO_READ_IOPS,
+	BLKIO_WRITE_IOPS,
+};
+
+struct plan_pair {
+	char *name;
+	uint64_t value;
+};
+
+struct plan_text_pair {
+	char *name, *value;
+};
+
+struct plan_rdma {
+	char *device;
+	bool has_handles, has_objects;
+	uint32_t handles, objects;
+};
+
+/* A program run at a point of a workload's life (runtime-spec "POSIX-platform Hooks"). */
+struct plan_hook {
+	uint32_t point; /* enum plan_hook_point */
+	char *path; /* absolute */
+	struct strv args, env;
+	uint32_t timeout_s; /* 0: none */
+};
+
+/* Where each runs: the first two and the last two in the runtime's own namespaces. */
+enum plan_hook_point {
+	HOOK_PRESTART, /* namespaces and mounts are made, the root not yet changed */
+	HOOK_CREATE_RUNTIME, /* after those */
+	HOOK_CREATE_CONTAINER, /* after those, in the workload's namespaces */
+	HOOK_START_CONTAINER, /* in the workload, before its program */
+	HOOK_POSTSTART,
+	HOOK_POSTSTOP,
 };
 
 /* The workload's own view of its network interface (set up inside by the agent; on the host by
@@ -148,6 +249,28 @@ struct plan {
 	struct plan_net net;
 	struct plan_machine machine;
 	uint64_t shm_size; /* bytes of /dev/shm; 0: 64 MiB */
+	bool as_specified; /* no mounts and device rules but the plan's own; /dev gets the nodes
+			      and links that the runtime-spec promises */
+	struct list uid_maps, gid_maps; /* struct plan_idmap, of CLONE_NEWUSER */
+	struct list time_offsets; /* struct plan_time_offset, of CLONE_NEWTIME */
+	uint64_t root_propagation; /* MS_SHARED … with MS_REC; 0: private */
+	bool has_personality;
+	uint64_t personality; /* personality(2) */
+	char *mount_label; /* SELinux context of the file systems made */
+	struct list hooks; /* struct plan_hook, in order */
+	struct strv annotations; /* "key=value" */
+	char *rdt_closid, *rdt_l3, *rdt_mb; /* resctrl: group, and schemata lines */
+	struct list net_devices; /* struct plan_text_pair: host interface -> name inside ("": the
+				    same) */
+	bool has_memory_policy;
+	uint32_t memory_policy; /* MPOL_* with its flags */
+	char *memory_nodes; /* "0-3,7" */
+};
+
+struct plan_time_offset {
+	uint32_t clock; /* CLOCK_MONOTONIC or CLOCK_BOOTTIME */
+	int64_t seconds;
+	uint32_t nanoseconds;
 };
 
 /* Table forms, for record_encode() and record_decode(). */
@@ -158,3 +281,11 @@ extern const struct record plan_mount_record;
 extern const struct record plan_file_record;
 extern const struct record plan_device_record;
 extern const struct record plan_rlimit_record;
+extern const struct record plan_join_record;
+extern const struct record plan_idmap_record;
+extern const struct record plan_blkio_record;
+extern const struct record plan_pair_record;
+extern const struct record plan_text_pair_record;
+extern const struct record plan_rdma_record;
+extern const struct record plan_hook_record;
+extern const struct record plan_time_offset_record;

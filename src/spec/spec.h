@@ -14,6 +14,10 @@
 
 struct bytes;
 struct err;
+struct json_object;
+struct plan;
+struct plan_limits;
+struct plan_process;
 
 enum { SPEC_CAPABILITIES = 41 };
 
@@ -33,4 +37,31 @@ struct seccomp_config {
  * answers EPERM to what it does not allow, and ENOSYS to calls that are newer than itself.
  */
 int seccomp_compile(const struct seccomp_config *config, struct bytes *ret, struct err *err)
+	HULL_MUST_CHECK;
+
+/*
+ * Fills *ret (zeroed before; the caller releases with plan_record) from a bundle's config.json
+ * (runtime-spec 1.2), judged whole: a value of the wrong type, out of range, or contradicting
+ * another is an error that names the field. `bundle` is the folder's absolute path: relative paths
+ * in it (the root, bind sources) become absolute. Not filled: id, cgroup (as it stands, or NULL),
+ * what the host says. Warnings about what is passed over go to `say`.
+ */
+struct spec_config {
+	const char *bundle;
+	void (*say)(void *ctx, const char *line);
+	void *ctx;
+};
+/* See above. */
+int spec_plan(struct json_object *doc, const struct spec_config *config, struct plan *ret,
+	      struct err *err) HULL_MUST_CHECK;
+
+/* The same for a `process` object alone (exec --process), and for `linux.resources` (update). */
+int spec_process(struct json_object *obj, const struct spec_config *config,
+		 struct plan_process *ret, struct err *err) HULL_MUST_CHECK;
+int spec_limits(struct json_object *obj, const struct spec_config *config, struct plan_limits *ret,
+		struct err *err) HULL_MUST_CHECK;
+
+/* The program for a `linux.seccomp` object (all actions, flags and conditions of the runtime-spec):
+ * fills what->seccomp, seccomp_flags, seccomp_listener and seccomp_metadata. */
+int spec_seccomp(struct json_object *obj, struct plan_process *what, struct err *err)
 	HULL_MUST_CHECK;
