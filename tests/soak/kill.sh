@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # kill -9 at a random moment of run, start, exec, stop and rm, of the command, the keeper and the first process; of machines
-# (HULL_ISOLATION=vm) the monitor, the share and the agent: the next command repairs, and nothing is left. SECONDS_GIVEN bounds it, SEED
-# repeats it.
+# (HULL_ISOLATION=vm) the monitor, the share and the agent: the next command repairs, and nothing is left. SECONDS_GIVEN bounds it,
+# SEED repeats it, TELL=1 tells of each round.
 . "$(dirname "$0")/../integration/lib.sh"
 isolation=${HULL_ISOLATION:-container}
 seed=${SEED:-1}
@@ -24,6 +24,9 @@ finish() {
 		ip link del "$bridge" 2>/dev/null
 		nft delete table inet "hull_$bridge" 2>/dev/null
 	fi
+	[ ! -s ids ] || sort -u ids | while read -r id; do # of a round that failed
+		find /sys/fs/cgroup -depth -type d -path "*/hull/$id*" -exec rmdir {} + 2>/dev/null
+	done
 	cd / && rm -rf "$tmp"
 }
 trap finish EXIT
@@ -89,6 +92,14 @@ strike() { # strike VICTIM
 	esac
 	[ -z "$pid" ] || kill -9 "$pid" 2>/dev/null
 	[ -z "$TELL" ] || echo "# $doing, $moment of $span ms: $victim ($pid)"
+}
+
+strike_at_end() { # the keeper, when it has told of the end and takes everything apart
+	note
+	victim=keeper moment=$span pid=$(run_file keeper)
+	timeout -s KILL 20 "$HULL" wait w >/dev/null 2>&1
+	[ -z "$pid" ] || kill -9 "$pid" 2>/dev/null
+	[ -z "$TELL" ] || echo "# $doing, at the end: keeper ($pid)"
 }
 
 # --- what is left ---
@@ -163,14 +174,19 @@ one_round() {
 	pick '--network=none' '-p=127.0.0.1::80'
 	# shellcheck disable=SC2086 # options
 	perform "$doing" --name w "$word" $options kill sleep 1000
-	random "$span"
-	moment=$r
-	sleep "$(printf '%d.%03d' $((moment / 1000)) $((moment % 1000)))"
-	note
 	# shellcheck disable=SC2086 # words
 	pick $victims
 	victim=$word
-	strike "$victim"
+	pick moment moment end
+	if [ "$doing-$word" = stop-end ] || [ "$doing-$word" = rm-end ]; then
+		strike_at_end
+	else
+		random "$span"
+		moment=$r
+		sleep "$(printf '%d.%03d' $((moment / 1000)) $((moment % 1000)))"
+		note
+		strike "$victim"
+	fi
 	note
 	pick rm ps start
 	go_on "$word"
