@@ -4,7 +4,8 @@
  * it is) and `status` into the run folder, and ends. So, of a record that says "started":
  *
  *	keeper alive                      status is the truth, and nothing is written down
- *	keeper gone, status final         the end goes into the record, the run folder away
+ *	keeper gone, status final         the end goes into the record, the run folder away; without
+ *	                                  the file `over` it was killed at its last work: repair
  *	keeper gone, status not final     the keeper was killed: repair, 137, restart policy
  *
  * The folder's lock tells a keeper that is gone from one that is just being started.
@@ -147,9 +148,11 @@ int workload_fold_locked(struct engine *e, struct workload *w, struct err *err)
 	/* It may have written its last word between the two looks. */
 	if (run_fd >= 0)
 		told = take_status(run_fd, w) || told;
-	if (told && is_final(w->state))
-		return record_end(e, w, err);
-	return repair_dead(e, w, err);
+	if (!told || !is_final(w->state))
+		return repair_dead(e, w, err);
+	if (faccessat(run_fd, "over", F_OK, 0) < 0 && workload_repair(e, w, err) < 0)
+		return err_wrap(err, "repair '%s' after its keeper was killed", w->name);
+	return record_end(e, w, err);
 }
 
 int workload_fold(struct engine *e, struct workload *w, struct err *err)

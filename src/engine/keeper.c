@@ -218,6 +218,18 @@ static void leave_box(struct keeper *k)
 	stdio_reset(k->stdio);
 }
 
+/* Until then whoever finds this keeper killed has to look for what is left, whatever it told. */
+static void say_over(struct keeper *k)
+{
+	struct err err = ERR_INIT;
+
+	AUTO_CLOSE int fd = openat(k->run_fd, "over", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0) {
+		(void)err_sys(&err, "create 'over'");
+		complain(k, &err);
+	}
+}
+
 /* For good: the exit is told before the box is taken apart, and the keeper ends when that is done.
  */
 static void finish(struct keeper *k)
@@ -231,6 +243,7 @@ static void finish(struct keeper *k)
 	execs_end(k->execs);
 	server_ended(k->server);
 	leave_box(k);
+	say_over(k);
 	server_gone(k->server);
 	loop_stop(k->loop);
 }

@@ -27,17 +27,7 @@ finish() {
 trap finish EXIT
 trap 'exit 1' HUP INT TERM
 
-# Machines need a kernel: the distribution's, kept in the build folder, downloaded once.
-need_kernel() {
-	kernels=$BUILD/machine-store
-	for need in qemu-system-x86_64 mke2fs; do
-		command -v "$need" >/dev/null || { echo "1..0 # SKIP needs $need"; exit 0; }
-	done
-	[ -e "$kernels/kernels/default" ] || HULL_ROOT=$kernels timeout 300 "$HULL" kernel add --distribution >kernel.out 2>&1 ||
-		{ echo "1..0 # SKIP the distribution's kernel cannot be had: $(tail -n 1 kernel.out)"; exit 0; }
-	mkdir -p "$HULL_ROOT" && ln -s "$kernels/kernels" "$HULL_ROOT/kernels"
-}
-[ "$HULL_ISOLATION" = container ] || need_kernel
+[ "$HULL_ISOLATION" = container ] || machine_kernel 300 || { echo "1..0 # SKIP $why"; exit 0; }
 
 # The image: busybox, and two users.
 make_image() {

@@ -28,7 +28,7 @@ trap 'exit 1' HUP INT TERM
 prepare() {
 	mkdir -p image/bin image/etc
 	cp "$(command -v busybox)" image/bin/busybox
-	for name in sh sleep cat ip; do ln -s busybox "image/bin/$name"; done
+	for tool in sh sleep cat ip; do ln -s busybox "image/bin/$tool"; done
 	for store in one two; do on "$store" image import --env PATH=/bin image stores >/dev/null || return 1; done
 }
 
