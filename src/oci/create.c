@@ -142,7 +142,10 @@ static int launch(struct oci *oci, struct oci_state *state, int folder, int *ret
 		return start;
 	launch.start = start;
 	int r = oci_preserved(oci, &launch.preserve, err);
-	/* on record before anything is made: delete finds its cgroups */
+	/* on record before anything is made: delete finds its cgroups, whatever becomes of the
+	 * state */
+	if (r == 0 && symlinkat(state->plan.cgroup, folder, "cgroup") < 0)
+		r = err_sys(err, "note the cgroup");
 	if (r == 0)
 		r = oci_state_write(folder, state, err);
 	if (r < 0)

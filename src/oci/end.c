@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* kill, delete, pause, resume: what is done to a container that is there. */
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -83,12 +84,22 @@ int oci_remove(struct oci *oci, const struct oci_state *state, struct err *err)
 	return r;
 }
 
-/* A folder without a readable state is what a killed create, or damage, leaves. */
-static int remove_damaged(const struct oci *oci, struct err *err)
+/* A folder without a readable state is what a killed create, or damage, leaves: the link beside it
+ * still says where the cgroups are. */
+static int remove_damaged(const struct oci *oci, int folder, struct err *err)
 {
+	char cgroup[PATH_MAX];
+	struct plan plan = {.cgroup = cgroup};
+	int r = 0;
+
 	oci_log(oci, "warning", err->msg);
 	*err = ERR_INIT;
-	return oci_folder_remove(oci, oci->words[0], err);
+	ssize_t n = readlinkat(folder, "cgroup", cgroup, sizeof(cgroup) - 1);
+	if (n > 0) {
+		cgroup[n] = '\0';
+		r = container_clear(&plan, err);
+	}
+	return r < 0 ? r : oci_folder_remove(oci, oci->words[0], err);
 }
 
 int oci_delete(struct oci *oci, struct err *err)
@@ -104,7 +115,7 @@ int oci_delete(struct oci *oci, struct err *err)
 	}
 	int r = oci_state_read(folder, oci->words[0], &state, err);
 	if (r < 0)
-		return oci->options.force ? remove_damaged(oci, err) : r;
+		return oci->options.force ? remove_damaged(oci, folder, err) : r;
 	oci_describe(oci, &state);
 	enum oci_status status = oci_status_of(&state, folder, NULL);
 	if (!oci->options.force && (status == OCI_RUNNING || status == OCI_PAUSED))

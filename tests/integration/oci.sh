@@ -99,7 +99,6 @@ left() { # what is there of our containers: cgroups, processes, states
 # --- one life ---
 check 'run prints what its program prints' is 'hello 1' once 'echo hello $$'
 check 'run ends as its program ends' status 7 once 'exit 7'
-check 'a signal gives 128 and its number' status 137 once 'kill -9 $$'
 check 'run leaves nothing' is '' left
 check 'the host name is the bundle'\''s' is hull once hostname
 check 'it has its own interfaces' is 1 once 'ip link | grep -c "^[0-9]"'
@@ -110,10 +109,10 @@ check 'no_new_privs is set' is 1 once 'awk "/^NoNewPrivs/ { print \$2 }" /proc/s
 check 'a user is its numbers' is '1000 1000 5 6' once 'echo $(id -u) $(id -g) $(awk "/^Groups/ { print \$2, \$3 }" /proc/self/status)' \
 	'c["process"]["user"] = {"uid": 1000, "gid": 1000, "additionalGids": [5, 6]}'
 check 'a limit is its number' is 1024 once 'ulimit -n'
-check 'masked paths are empty' is 0 once 'wc -c </proc/kcore'
-check 'read-only paths cannot be written' is 1 once '(echo b >/proc/sysrq-trigger) 2>&1 | grep -c Read-only'
+check 'masked paths are empty' is 0 once 'ls /sys/firmware | wc -l'
+check 'read-only paths cannot be written' is 1 once '(echo b >/proc/sys/kernel/domainname) 2>&1 | grep -c Read-only'
 check 'the usual devices are there' is '1:3 1:5 1:7 1:8 1:9 5:0' once 'cd /dev && echo $(stat -c %t:%T null zero full random urandom tty)'
-check 'and the usual links' is '/proc/self/fd pts/ptmx' once 'echo $(readlink /dev/fd /dev/ptmx)'
+check 'and the usual links' is '/proc/self/fd pts/ptmx' once 'echo $(readlink /dev/fd) $(readlink /dev/ptmx)'
 echo 'from the host' >note
 check 'a bind shows the host'\''s file' is 'from the host' once 'cat /tmp/note' \
 	'c["mounts"].append({"destination": "/tmp/note", "type": "bind", "source": "'"$tmp"'/note", "options": ["bind", "ro"]})'
