@@ -226,8 +226,8 @@ static _Noreturn void child_exec(const struct spawn *s, int tell)
 }
 
 /*
- * vfork semantics: hull's processes may be large (SQLite), and the child only execs. What it says of
- * a failed exec comes over a pipe, not through shared memory: sanitizers make vfork() a fork().
+ * vfork semantics: hull's processes may be large (SQLite), and the child only execs. What it says
+ * of a failed exec comes over a pipe, not through shared memory: sanitizers make vfork() a fork().
  */
 pid_t proc_spawn(const struct spawn *s, struct err *err)
 {

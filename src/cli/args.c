@@ -2,24 +2,29 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/err.h"
 #include "cli/cli.h"
+
+/* Whether one of the command's names is made of the first one or two words. */
+static bool has_name(const struct command *c, char **argv, size_t words)
+{
+	for (const char *const *name = c->names; *name; name++) {
+		const char *rest;
+		if (str_prefix(*name, argv[0], &rest) &&
+		    (words == 1 ? *rest == '\0' : *rest == ' ' && strcmp(rest + 1, argv[1]) == 0))
+			return true;
+	}
+	return false;
+}
 
 const struct command *command_find(char **argv, size_t n, size_t *ret_words)
 {
 	for (size_t words = n < 2 ? n : 2; words > 0; words--) {
 		for (size_t c = 0; commands[c]; c++) {
-			for (const char *const *name = commands[c]->names; *name; name++) {
-				const char *rest;
-				if (!str_prefix(*name, argv[0], &rest))
-					continue;
-				if (words == 1 ? *rest == '\0'
-					       : *rest == ' ' && strcmp(rest + 1, argv[1]) == 0) {
-					*ret_words = words;
-					return commands[c];
-				}
+			if (has_name(commands[c], argv, words)) {
+				*ret_words = words;
+				return commands[c];
 			}
 		}
 	}
@@ -115,29 +120,38 @@ static int long_option(struct call *call, const char *word, const char *next, st
 	return r < 0 ? r : 2;
 }
 
-/* "-it", "-t=false", "-p80:80", "-p 80:80", "-p=80:80". */
+/* The option that p begins with. Answers how many words end with it; 0: the next letter is one. */
+static int short_option(struct call *call, const char *p, const char *next, struct err *err)
+{
+	const char what[3] = {'-', *p, '\0'};
+	const char *given = p[1] == '=' ? p + 2 : NULL;
+	void *value;
+
+	const struct option *o = find(call, NULL, 0, *p, &value);
+	if (!o)
+		return err_set(err, EINVAL, "%s: no such option (see --help)", what);
+	if (o->kind == OPTION_FLAG) {
+		int r = set_flag(o, value, given, what, err);
+		return r == 0 && given ? 1 : r;
+	}
+	if (!given)
+		given = p[1] ? p + 1 : next;
+	if (!given)
+		return err_set(err, EINVAL, "%s: %s is missing", what, o->arg);
+	int r = set_value(o, value, given, what, err);
+	if (r < 0)
+		return r;
+	return p[1] ? 1 : 2;
+}
+
+/* "-it", "-t=false", "-p80:80", "-p 80:80", "-p=80:80". Answers as long_option() does. */
 static int short_options(struct call *call, const char *word, const char *next, struct err *err)
 {
-	for (const char *p = word + 1; *p; p++) {
-		char what[3] = {'-', *p, '\0'};
-		void *value;
-		const struct option *o = find(call, NULL, 0, *p, &value);
-		if (!o)
-			return err_set(err, EINVAL, "%s: no such option (see --help)", what);
-		if (o->kind == OPTION_FLAG) {
-			bool given = p[1] == '=';
-			int r = set_flag(o, value, given ? p + 2 : NULL, what, err);
-			if (r < 0 || given)
-				return r < 0 ? r : 1;
-			continue;
-		}
-		const char *text = p[1] == '=' ? p + 2 : p[1] ? p + 1 : next;
-		if (!text)
-			return err_set(err, EINVAL, "%s: %s is missing", what, o->arg);
-		int r = set_value(o, value, text, what, err);
-		return r < 0 ? r : p[1] ? 1 : 2;
-	}
-	return 1;
+	int r = 0;
+
+	for (const char *p = word + 1; *p && r == 0; p++)
+		r = short_option(call, p, next, err);
+	return r == 0 ? 1 : r;
 }
 
 static bool asks_for_help(const struct call *call, const char *word)

@@ -58,7 +58,7 @@ static int document(struct engine *e, const struct inspect_args *a, const char *
 static int run(struct call *call, struct err *err)
 {
 	const struct inspect_args *a = call->options;
-	struct json_object *all = json_object_new_array();
+	struct json_object *documents = json_object_new_array();
 	struct engine *e = NULL;
 	int status = 0;
 
@@ -68,26 +68,26 @@ static int run(struct call *call, struct err *err)
 			: call_engine(call, &e, err);
 	for (size_t i = 0; r == 0 && i < call->n; i++) {
 		AUTO_BUF struct buf text = BUF_INIT;
-		struct json_object *object = NULL;
+		struct json_object *one = NULL;
 		struct err failure = ERR_INIT;
 		r = document(e, a, call->operands[i], &text, &failure);
 		if (r == 0)
-			r = json_parse(text.data, text.len, DOCUMENT_MAX, "inspect", &object,
+			r = json_parse(text.data, text.len, DOCUMENT_MAX, "inspect", &one,
 				       &failure);
 		if (r == 0 && a->format && strcmp(a->format, "json") != 0)
-			r = output_object(object, a->format, &failure);
+			r = output_object(one, a->format, &failure);
 		if (r < 0) {
 			complain("inspect", failure.msg);
 			status = 1;
-			json_free(object);
+			json_free(one);
 		} else {
-			json_object_array_add(all, object);
+			json_object_array_add(documents, one);
 		}
 		r = 0;
 	}
 	if (r == 0 && (!a->format || strcmp(a->format, "json") == 0))
-		r = output_object(all, a->format, err);
-	json_object_put(all);
+		r = output_object(documents, a->format, err);
+	json_object_put(documents);
 	return r < 0 ? r : status;
 }
 

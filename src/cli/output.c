@@ -15,6 +15,8 @@
 
 enum { COLUMN_GAP = 3, COLUMNS_MAX = 32 };
 
+#define DAY UINT64_C(86400) /* seconds */
+
 /* Bytes of a cell as they may reach a terminal. */
 static void clean(struct buf *text)
 {
@@ -35,32 +37,49 @@ static size_t width(const char *s, size_t n)
 	return w;
 }
 
+/* A cell of a table. */
+struct cell {
+	const char *text; /* n bytes */
+	size_t n;
+	size_t col;
+	bool last; /* of its line */
+};
+
+/* The cell behind c (text NULL: the first) in lines of tab-separated cells; false at the end. */
+static bool next_cell(const struct buf *text, struct cell *c)
+{
+	const char *end = text->data + text->len;
+	const char *p = c->text ? c->text + c->n + 1 : text->data;
+	size_t n = 0;
+
+	if (p >= end)
+		return false;
+	while (p + n < end && p[n] != '\t' && p[n] != '\n')
+		n++;
+	*c = (struct cell){.text = p,
+			   .n = n,
+			   .col = c->text && !c->last ? c->col + 1 : 0,
+			   .last = p + n == end || p[n] == '\n'};
+	return true;
+}
+
 /* Prints lines of tab-separated cells as aligned columns. */
 static void print_aligned(const struct buf *text)
 {
 	size_t widths[COLUMNS_MAX] = {0};
 
-	for (int pass = 0; pass < 2; pass++) {
-		size_t col = 0;
-		for (const char *p = text->data, *end = p + text->len; p < end;) {
-			size_t n = 0;
-			while (p + n < end && p[n] != '\t' && p[n] != '\n')
-				n++;
-			bool last = p + n == end || p[n] == '\n';
-			size_t w = width(p, n);
-			if (pass == 0 && col < COLUMNS_MAX && w > widths[col])
-				widths[col] = w;
-			if (pass == 1) {
-				size_t pad = !last && col < COLUMNS_MAX
-						     ? widths[col] - w + COLUMN_GAP
-						     : 0;
-				printf("%.*s%*s", (int)n, p, (int)pad, "");
-				if (last)
-					(void)putchar('\n');
-			}
-			col = last ? 0 : col + 1;
-			p += n + 1;
-		}
+	for (struct cell c = {NULL}; next_cell(text, &c);) {
+		size_t w = width(c.text, c.n);
+		if (c.col < COLUMNS_MAX && w > widths[c.col])
+			widths[c.col] = w;
+	}
+	for (struct cell c = {NULL}; next_cell(text, &c);) {
+		size_t pad = 0;
+		if (!c.last && c.col < COLUMNS_MAX)
+			pad = widths[c.col] - width(c.text, c.n) + COLUMN_GAP;
+		printf("%.*s%*s", (int)c.n, c.text, (int)pad, "");
+		if (c.last)
+			(void)putchar('\n');
 	}
 }
 
@@ -223,14 +242,13 @@ void output_span(struct buf *to, uint64_t ns)
 	static const struct {
 		uint64_t s;
 		const char *name;
-	} units[] = {{365 * 86400, "year"}, {30 * 86400, "month"}, {7 * 86400, "week"},
-		     {86400, "day"},        {3600, "hour"},        {60, "minute"},
-		     {1, "second"}};
+	} units[] = {{365 * DAY, "year"}, {30 * DAY, "month"}, {7 * DAY, "week"}, {DAY, "day"},
+		     {3600, "hour"},      {60, "minute"},      {1, "second"}};
 	uint64_t s = ns / 1000000000;
 
 	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
 		uint64_t n = s / units[i].s;
-		if (n > 1 || (n == 1 && units[i].s < 7 * 86400)) {
+		if (n > 1 || (n == 1 && units[i].s < 7 * DAY)) {
 			buf_printf(to, "%" PRIu64 " %s%s", n, units[i].name, n == 1 ? "" : "s");
 			return;
 		}

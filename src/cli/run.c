@@ -74,7 +74,7 @@ static int run(struct call *call, struct err *err)
 	int r = call_engine(call, &e, err);
 	if (r == 0)
 		r = workload_create(e, o, true, &w, err);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	if (w->notice)
 		complain("run", w->notice);

@@ -34,6 +34,30 @@ static void value_done(struct value *v)
 	v->json = NULL;
 }
 
+static void template_print(struct json_object *value, struct buf *to);
+
+static void print_array(struct json_object *list, struct buf *to)
+{
+	buf_str(to, "[");
+	for (size_t i = 0; i < json_object_array_length(list); i++) {
+		buf_str(to, i ? " " : "");
+		template_print(json_object_array_get_idx(list, i), to);
+	}
+	buf_str(to, "]");
+}
+
+static void print_object(struct json_object *object, struct buf *to)
+{
+	const char *sep = "map[";
+
+	json_object_object_foreach (object, key, member) {
+		buf_printf(to, "%s%s:", sep, key);
+		template_print(member, to);
+		sep = " ";
+	}
+	buf_str(to, *sep == 'm' ? "map[]" : "]");
+}
+
 /* As a template prints a value: strings bare, lists [a b], objects map[k:v]. */
 static void template_print(struct json_object *value, struct buf *to)
 {
@@ -42,23 +66,11 @@ static void template_print(struct json_object *value, struct buf *to)
 		buf_str(to, "<no value>");
 		break;
 	case json_type_array:
-		buf_str(to, "[");
-		for (size_t i = 0; i < json_object_array_length(value); i++) {
-			buf_str(to, i ? " " : "");
-			template_print(json_object_array_get_idx(value, i), to);
-		}
-		buf_str(to, "]");
+		print_array(value, to);
 		break;
-	case json_type_object: {
-		const char *sep = "map[";
-		json_object_object_foreach (value, key, member) {
-			buf_printf(to, "%s%s:", sep, key);
-			template_print(member, to);
-			sep = " ";
-		}
-		buf_str(to, *sep == 'm' ? "map[]" : "]");
+	case json_type_object:
+		print_object(value, to);
 		break;
-	}
 	case json_type_string:
 		buf_add(to, json_object_get_string(value),
 			(size_t)json_object_get_string_len(value));
@@ -131,7 +143,10 @@ static int literal(const char *text, size_t n, struct value *ret, struct err *er
 		char c = text[i];
 		if (c == '\\' && text[0] == '"' && i + 2 < n) {
 			c = text[++i];
-			c = c == 'n' ? '\n' : c == 't' ? '\t' : c;
+			if (c == 'n')
+				c = '\n';
+			else if (c == 't')
+				c = '\t';
 		}
 		buf_add(&out, &c, 1);
 	}

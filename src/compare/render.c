@@ -61,8 +61,8 @@ void comparison_note(const struct comparison *c, size_t i, struct buf *to)
 static void plain_text(struct buf *to, const char *text)
 {
 	for (; *text; text++) {
-		char c = (unsigned char)*text < ' ' || *text == 0x7f ? '?' : *text;
-		buf_add(to, &c, 1);
+		bool control = (unsigned char)*text < ' ' || *text == 0x7f;
+		buf_add(to, control ? "?" : text, 1);
 	}
 }
 

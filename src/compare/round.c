@@ -231,10 +231,10 @@ static int note_end(struct running *run, struct err *err)
 	return made;
 }
 
-/* One line of the probe: "NAME VALUE". */
+/* One line of the probe: "NAME VALUE"; ctx points at a pointer to the round. */
 static int read_probe_line(void *ctx, const struct log_entry *entry, struct err *err)
 {
-	const struct round *r = ctx;
+	const struct round *r = *(const struct round **)ctx;
 	char line[128];
 	int n = (int)(entry->len < sizeof(line) ? entry->len : sizeof(line) - 1);
 
@@ -250,19 +250,26 @@ static int read_probe_line(void *ctx, const struct log_entry *entry, struct err 
 	return 0;
 }
 
-static int probe_volume(struct run_options *options, struct err *err)
+/* The volumes of the comparison, and with `probe` hull-probe as the command. *ret is the caller's;
+ * the options borrow it. */
+static int add_volumes(const struct round *round, struct run_options *options, bool probe,
+		       struct strv *ret, struct err *err)
 {
 	AUTO_FREE char *program = NULL;
 	AUTO_BUF struct buf spec = BUF_INIT;
 
-	int r = program_path("hull-probe", &program, err);
-	if (r == 0)
+	int r = strv_add_all(ret, &round->o->volumes, err);
+	if (r == 0 && probe)
+		r = program_path("hull-probe", &program, err);
+	if (r == 0 && probe) {
 		buf_printf(&spec, "%s:%s:ro", program, probe_inside);
-	if (r == 0)
 		r = buf_check(&spec, err);
-	if (r == 0)
-		r = strv_add(&options->volumes, spec.data, err);
-	options->entrypoint = probe_inside;
+	}
+	if (r == 0 && probe) {
+		options->entrypoint = probe_inside;
+		r = strv_add(ret, spec.data, err);
+	}
+	options->volumes = *ret;
 	return r;
 }
 
@@ -287,10 +294,7 @@ int round_to_end(const struct round *r, struct err *err)
 	options.command = probing ? r->probes->v : r->o->command;
 	options.n_command = probing ? r->probes->n : r->o->n_command;
 	options.network = "none";
-	int made = strv_add_all(&options.volumes, &r->o->volumes, err);
-	if (made == 0 && probing)
-		made = probe_volume(&options, err);
-	volumes = options.volumes;
+	int made = add_volumes(r, &options, probing, &volumes, err);
 	if (made == 0)
 		made = start(&run, &options, err);
 	if (made == 0)
@@ -302,12 +306,12 @@ int round_to_end(const struct round *r, struct err *err)
 	if (made == 0 && probing) {
 		const struct log_query query = {.streams = 1U << LOG_STDOUT,
 						.entry = read_probe_line,
-						.ctx = (void *)(uintptr_t)r};
+						.ctx = &r};
 		made = workload_logs(r->e, run.w, &query, err);
 	}
-	if (made >= 0)
+	if (made == 0)
 		made = note(r, METRIC_EXIT, (double)(run.w->finished_ns - run.begun_ns), err);
-	return made < 0 ? made : note_end(&run, err);
+	return made != 0 ? made : note_end(&run, err);
 }
 
 static int note_idle(const struct running *run, struct err *err)
@@ -344,10 +348,7 @@ int round_idle(const struct round *r, struct err *err)
 	options.command = idle;
 	options.n_command = 1;
 	options.network = "none";
-	int made = strv_add_all(&options.volumes, &r->o->volumes, err);
-	if (made == 0)
-		made = probe_volume(&options, err);
-	volumes = options.volumes;
+	int made = add_volumes(r, &options, true, &volumes, err);
 	if (made == 0)
 		made = start(&run, &options, err);
 	if (made == 0)
@@ -433,5 +434,5 @@ int round_load(const struct round *r, struct err *err)
 		made = workload_stop(r->e, run.w, 0, OPTION_UNSET, err);
 	if (made == 0)
 		made = end_noted(&run, &status, err);
-	return made < 0 ? made : note_end(&run, err);
+	return made != 0 ? made : note_end(&run, err);
 }

@@ -7,6 +7,7 @@
 struct db;
 struct err;
 struct keeper_network;
+struct plan;
 struct plan_net;
 struct store;
 
@@ -14,3 +15,12 @@ struct store;
  * it. EADDRNOTAVAIL when all are taken. It is given back with the workload's record. */
 int address_take(const struct store *store, struct db *txn, const char *id, struct plan_net *plan,
 		 struct keeper_network *orders, struct err *err) HULL_MUST_CHECK;
+
+/* Whether a workload that does not run has its address in a subnet that the store's network has no
+ * longer: 1 or 0. Within a transaction. */
+int address_is_outdated(const struct store *store, const struct keeper_network *orders,
+			struct err *err) HULL_MUST_CHECK;
+
+/* Gives it another address, within txn, in the plan's and the keeper's view of it. */
+int address_renew(const struct store *store, struct db *txn, const char *id, struct plan *plan,
+		  struct keeper_network *orders, struct err *err) HULL_MUST_CHECK;

@@ -49,7 +49,7 @@ int workload_lock(struct engine *e, const char *id, bool wait, struct err *err)
 		if (!wait || i == LOCK_TRIES)
 			return err_set(err, EBUSY,
 				       "workload %.12s: another command is at work on it", id);
-		(void)nanosleep(&(struct timespec){.tv_nsec = LOCK_NAP_MS * 1000000}, NULL);
+		(void)nanosleep(&(struct timespec){.tv_nsec = LOCK_NAP_MS * 1000000L}, NULL);
 	}
 	if (fstat(fd, &st) < 0 || st.st_nlink == 0)
 		return err_set(err, ENOENT, "workload %.12s was removed meanwhile", id);
@@ -76,6 +76,7 @@ static int read_record(struct engine *e, const char *id, const char *name,
 	AUTO_CLOSE int dir = workload_folder(e, id, err);
 	AUTO_BUF struct buf bytes = BUF_INIT;
 
+	memset(ret, 0, type->size); /* released by the caller on failure too */
 	if (dir < 0)
 		return dir;
 	int r = file_read(dir, name, RECORD_BYTES_MAX, &bytes, err);

@@ -227,30 +227,6 @@ static int open_file(int dirfd, uint32_t i)
 	return openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 }
 
-/* All files, oldest first; *ret_fd is the newest, read to its end. */
-static int take_all(struct reader *r, int dirfd, struct buf *part, int *ret_fd, struct err *err)
-{
-	uint32_t files = 0;
-	struct stat st;
-	char name[32];
-
-	do {
-		files++;
-		(void)snprintf(name, sizeof(name), "log.%u", files);
-	} while (files < FILES_MAX && fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0);
-	for (uint32_t i = files; i-- > 0;) {
-		AUTO_CLOSE int fd = open_file(dirfd, i);
-		if (fd < 0)
-			continue; /* rotated away meanwhile, or nothing was ever written */
-		int rc = take_file(r, fd, part, err);
-		if (rc < 0)
-			return rc;
-		if (i == 0)
-			*ret_fd = TAKE_FD(fd);
-	}
-	return 0;
-}
-
 static bool same_file(int fd, int other)
 {
 	struct stat a, b;
@@ -272,19 +248,32 @@ static uint32_t file_index(int dirfd, int fd)
 	return FILES_MAX;
 }
 
-/* What came since: the rest of the file at hand, then each newer one. */
+/* The file after the one at hand, *ret_fd, and 1; or 0 when that is the newest. A rotation between
+ * the two looks would make it the one after the next. */
+static int open_next(int dirfd, int fd, int *ret_fd)
+{
+	for (;;) {
+		uint32_t at = file_index(dirfd, fd);
+		if (at == 0)
+			return 0;
+		AUTO_CLOSE int next = open_file(dirfd, at - 1);
+		if (file_index(dirfd, fd) != at)
+			continue;
+		*ret_fd = TAKE_FD(next);
+		return 1;
+	}
+}
+
+/* What came since: the rest of the file at hand (-1: none yet), then each newer one. */
 static int take_more(struct reader *r, int dirfd, struct buf *part, int *fd, struct err *err)
 {
 	for (;;) {
-		uint32_t at =
-			file_index(dirfd,
-				   *fd); /* before reading: what is rotated now grows no more */
+		AUTO_CLOSE int next = -1;
+		/* before reading: what is rotated now grows no more */
+		int more = open_next(dirfd, *fd, &next);
 		int rc = *fd >= 0 ? take_file(r, *fd, part, err) : 0;
-		if (rc < 0 || at == 0)
+		if (rc < 0 || !more || next < 0)
 			return rc;
-		AUTO_CLOSE int next = open_file(dirfd, at - 1);
-		if (next < 0)
-			return 0;
 		auto_close(fd);
 		*fd = TAKE_FD(next);
 	}
@@ -320,14 +309,14 @@ int log_read(int dirfd, const struct log_query *query, struct err *err)
 
 	if (query->has_tail) {
 		r.count_only = true;
-		rc = take_all(&r, dirfd, &part, &fd, err);
+		rc = take_more(&r, dirfd, &part, &fd, err);
 		r.count_only = false;
 		r.skip = r.counted > query->tail ? r.counted - query->tail : 0;
 		auto_close(&fd);
 		buf_clear(&part);
 	}
 	if (rc == 0)
-		rc = take_all(&r, dirfd, &part, &fd, err);
+		rc = take_more(&r, dirfd, &part, &fd, err);
 	if (rc == 0 && query->follow)
 		rc = follow(&r, dirfd, &part, &fd, err);
 	buf_done(&r.text);

@@ -45,7 +45,7 @@ int id_generate(char id[ID_TEXT], struct err *err)
 
 	if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
 		return err_sys(err, "read random bytes");
-	for (int i = 0; i < ID_BYTES; i++) {
+	for (size_t i = 0; i < ID_BYTES; i++) {
 		id[2 * i] = hex[bytes[i] >> 4];
 		id[2 * i + 1] = hex[bytes[i] & 15];
 	}

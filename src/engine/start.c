@@ -9,10 +9,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/db.h"
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/path.h"
 #include "base/proc.h"
+#include "engine/address.h"
 #include "engine/control_client.h"
 #include "engine/events.h"
 #include "engine/internal.h"
@@ -101,18 +103,21 @@ static int keeper_spawn(struct engine *e, const struct workload *w, bool wait_at
 	return 0;
 }
 
-/* The keeper's socket appears within milliseconds; a keeper that ends instead hangs up on life. */
-static int connect_keeper(const struct keeper_start *k, struct err *err)
+/* The keeper's socket appears within milliseconds; a keeper that ends instead hangs up on life, or
+ * has something to say there: then it answers 1. The caller closes *ret. */
+static int connect_keeper(const struct keeper_start *k, int *ret, struct err *err)
 {
 	for (int i = 0; i < CONNECT_TRIES; i++) {
 		struct err not_yet = ERR_INIT;
 		struct pollfd pfd = {.fd = k->life, .events = POLLIN};
 		int fd = control_open(k->run_fd, &not_yet);
-		if (fd >= 0)
-			return fd;
+		if (fd >= 0) {
+			*ret = fd;
+			return 0;
+		}
 		if (poll(&pfd, 1, 0) > 0)
-			return 0; /* it has something to say */
-		(void)nanosleep(&(struct timespec){.tv_nsec = CONNECT_NAP_US * 1000}, NULL);
+			return 1;
+		(void)nanosleep(&(struct timespec){.tv_nsec = CONNECT_NAP_US * 1000L}, NULL);
 	}
 	return err_set(err, ETIMEDOUT, "the keeper does not answer");
 }
@@ -135,11 +140,59 @@ static int start_failed(struct engine *e, struct workload *w, const struct keepe
 	return err_set(err, status->code ? (int)status->code : EIO, "%s", reason);
 }
 
+/* The orders are written last: until they are, the next start does all of it again. */
+static int write_address(struct engine *e, const struct workload *w, const struct plan *plan,
+			 const struct keeper_orders *orders, struct err *err)
+{
+	AUTO_CLOSE int folder = workload_folder(e, w->id, err);
+	if (folder < 0)
+		return folder;
+	int r = record_write(folder, "plan", &plan_record, plan, err);
+	return r < 0 ? r : record_write(folder, "orders", &keeper_orders_record, orders, err);
+}
+
+/* A workload that stood still may have missed that the store's network chose another subnet. */
+static int renew_address(struct engine *e, const struct workload *w, struct keeper_orders *orders,
+			 struct err *err)
+{
+	AUTO_TXN struct db *txn = NULL;
+	struct plan plan = {0};
+
+	int r = db_begin(e->store->db, &txn, err);
+	if (r == 0)
+		r = address_is_outdated(e->store, &orders->network, err);
+	if (r <= 0)
+		return r;
+	r = workload_read_plan(e, w->id, &plan, err);
+	if (r == 0)
+		r = address_renew(e->store, txn, w->id, &plan, &orders->network, err);
+	if (r == 0)
+		r = db_commit(&txn, err);
+	if (r == 0)
+		r = write_address(e, w, &plan, orders, err);
+	record_done(&plan_record, &plan);
+	return r;
+}
+
+static int check_address(struct engine *e, const struct workload *w, struct err *err)
+{
+	struct keeper_orders orders = {0};
+
+	int r = workload_read_orders(e, w->id, &orders, err);
+	if (r == 0 && orders.network.name)
+		r = renew_address(e, w, &orders, err);
+	record_done(&keeper_orders_record, &orders);
+	return r;
+}
+
 /* The record says "started" from here on: whoever finds it without a keeper repairs it. */
 static int note_start(struct engine *e, struct workload *w, struct err *err)
 {
 	if (w->state == KEEPER_STARTING)
 		return 0; /* made so by workload_create() */
+	int r = check_address(e, w, err);
+	if (r < 0)
+		return r;
 	w->pid = 0;
 	w->state = KEEPER_STARTING;
 	w->stopped_by_user = false;
@@ -233,12 +286,25 @@ static int attached(struct engine *e, struct workload *w, const struct session_c
 	return r;
 }
 
+/* A start that failed before the keeper could listen. */
+static int failed_early(struct engine *e, struct workload *w, int life, struct err *err)
+{
+	struct keeper_status status = {0};
+
+	int r = keeper_read_life(life, &status, err);
+	if (r == 0)
+		r = start_failed(e, w, &status, err);
+	record_done(&keeper_status_record, &status);
+	return r;
+}
+
 int workload_start_attached(struct engine *e, struct workload *w,
 			    const struct attach_options *options, struct attach_end *ret,
 			    struct err *err)
 {
 	AUTO(keeper_start_done) struct keeper_start k = {-1, -1};
 	AUTO_CLOSE int lock = -1;
+	AUTO_CLOSE int ctl = -1;
 
 	int r = lock_for_start(e, w, &lock, err);
 	if (r == 1)
@@ -247,18 +313,10 @@ int workload_start_attached(struct engine *e, struct workload *w,
 		r = note_start(e, w, err);
 	if (r == 0)
 		r = keeper_spawn(e, w, true, &k, err);
-	AUTO_CLOSE int ctl = r == 0 ? connect_keeper(&k, err) : -1;
-	if (r < 0 || ctl < 0)
-		return r < 0 ? r : ctl;
-	if (ctl == 0) { /* it failed before it could listen */
-		struct keeper_status status = {0};
-		ctl = -1;
-		r = keeper_read_life(k.life, &status, err);
-		if (r == 0)
-			r = start_failed(e, w, &status, err);
-		record_done(&keeper_status_record, &status);
-		return r;
-	}
+	if (r == 0)
+		r = connect_keeper(&k, &ctl, err);
+	if (r != 0)
+		return r < 0 ? r : failed_early(e, w, k.life, err);
 	auto_close(&lock); /* `keeper` is written before it listens: nobody takes it for dead */
 	const struct session_config config = {.ctl = ctl,
 					      .life = k.life,

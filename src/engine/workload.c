@@ -187,7 +187,7 @@ int workload_reload(struct engine *e, struct workload *w, struct err *err)
 			  DB_VALUES(DB_TEXT(w->id)), &fresh, err);
 	if (n < 0)
 		return n;
-	if (n == 0)
+	if (n != 1) /* ids are unique */
 		return err_set(err, ENOENT, "'%s': no such workload any more", w->name);
 	struct workload old = *w;
 	*w = *fresh;

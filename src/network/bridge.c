@@ -377,3 +377,23 @@ int network_remove(const struct network *net, struct err *err)
 		return err_set(err, EBUSY, "network '%s' is in use", net->bridge);
 	return r < 0 ? r : dismantle(nl, net, lock, err);
 }
+
+int network_is_displaced(const struct network *net, struct err *err)
+{
+	AUTO(auto_netlink_close) struct netlink *nl = NULL;
+	struct survey s = {.subnet = net->subnet};
+	struct link bridge = {0};
+	unsigned ports = 0;
+
+	int r = netlink_open(NETLINK_ROUTE, &nl, err);
+	if (r == 0)
+		r = link_get(nl, net->bridge, &bridge, err);
+	s.own = bridge.index;
+	if (r >= 0)
+		r = route_list(nl, survey_route, &s, err);
+	if (r == 0)
+		r = count_ports(nl, net, &ports, err);
+	if (r < 0)
+		return err_wrap(err, "network");
+	return s.taken_by && ports == 0;
+}

@@ -60,6 +60,10 @@ int network_choose_subnet(uint32_t seed, struct subnet *ret, struct err *err) HU
 int network_ensure(const struct network *net, struct network_report *ret, struct err *err)
 	HULL_MUST_CHECK;
 
+/* Whether the network has to choose another subnet: a route of another interface lies in its own by
+ * now, and no workload stands on its bridge. Answers 1 or 0. */
+int network_is_displaced(const struct network *net, struct err *err) HULL_MUST_CHECK;
+
 /* The name of a workload's interface on the host: "hl" and the head of its id. */
 void network_link_name(const char *id, char name[NET_LINK_NAME]);
 

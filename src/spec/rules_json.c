@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/seccomp.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
 
@@ -101,16 +101,26 @@ static int read_condition(void *ctx, struct json_object *arg, struct err *err)
 	return r;
 }
 
+/* "4.8-whatever" as 4 and 8; without a number 0. */
+static void read_version(const char *text, unsigned long ret[2])
+{
+	char *end = NULL;
+
+	ret[0] = strtoul(text, &end, 10);
+	ret[1] = *end == '.' ? strtoul(end + 1, NULL, 10) : 0;
+}
+
 /* "4.8": at least that kernel. */
 static bool kernel_reaches(const char *wanted)
 {
 	struct utsname uts;
-	int have[2] = {0, 0};
-	int want[2] = {0, 0};
+	unsigned long have[2];
+	unsigned long want[2];
 
-	if (uname(&uts) < 0 || sscanf(uts.release, "%d.%d", &have[0], &have[1]) < 1 ||
-	    sscanf(wanted, "%d.%d", &want[0], &want[1]) < 1)
+	if (uname(&uts) < 0 || wanted[0] < '0' || wanted[0] > '9')
 		return false;
+	read_version(uts.release, have);
+	read_version(wanted, want);
 	return have[0] != want[0] ? have[0] > want[0] : have[1] >= want[1];
 }
 

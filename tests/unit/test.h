@@ -65,7 +65,8 @@ int main(void)
 	int n = 0;
 	bool bad = false;
 
-	(void)setvbuf(stdout, NULL, _IOLBF, 0); /* a child that is forked off has no line to repeat */
+	/* a child that is forked off has no line to repeat */
+	(void)setvbuf(stdout, NULL, _IOLBF, 0);
 	for (struct test *t = test_first; t; t = t->next) {
 		test_failed = false;
 		t->fn();

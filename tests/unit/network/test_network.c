@@ -384,8 +384,8 @@ static int index_of(const char *name)
 	return link.index;
 }
 
-/* That the bridge stays is a matter of a quarter of a second, which a busy host may let pass: once is
- * proof. That every life is served is not. */
+/* That the bridge stays is a matter of a quarter of a second, which a busy host may let pass: once
+ * is proof. That every life is served is not. */
 TEST(a_workload_that_follows_finds_the_network_of_the_one_before)
 {
 	struct err err = ERR_INIT;
@@ -544,6 +544,25 @@ TEST(a_subnet_of_somebody_else_is_refused_by_name)
 	EXPECT_EQ(subnet_parse("192.0.0.0/16", &net.subnet, &err), 0);
 	EXPECT_EQ(network_ensure(&net, &report, &err), -EADDRINUSE);
 	EXPECT(!has_link("hull0"));
+}
+
+TEST(a_network_gives_way_when_its_subnet_went_to_somebody_else_and_nobody_is_on_it)
+{
+	struct err err = ERR_INIT;
+	struct network mine = net0();
+	struct network other = {.bridge = "hull1", .subnet = mine.subnet};
+	struct network_report report;
+
+	EXPECT(lab_enter());
+	EXPECT_EQ(network_is_displaced(&mine, &err), 0);
+	EXPECT_EQ(network_attach_machine(&mine, id_a, &err), 0);
+	EXPECT_EQ(network_is_displaced(&mine, &err), 0);
+	EXPECT_EQ(network_is_displaced(&other, &err), 1);
+	EXPECT_EQ(network_detach(&mine, id_a, &err), 0);
+	EXPECT_EQ(network_ensure(&other, &report, &err), 0);
+	EXPECT_EQ(network_is_displaced(&mine, &err), 1);
+	EXPECT_EQ(network_remove(&other, &err), 0);
+	EXPECT_EQ(network_is_displaced(&mine, &err), 0);
 }
 
 TEST(a_name_that_is_no_bridge_is_refused)
