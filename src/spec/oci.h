@@ -51,9 +51,9 @@ int oci_limits(struct json_object *obj, struct plan_limits *to, struct err *err)
 int oci_io_limits(struct json_object *resources, struct plan_limits *ret, struct err *err)
 	HULL_MUST_CHECK;
 
-/* Each an element of `mounts`, and the object `hooks`. */
-int oci_mount(void *oci, struct json_object *obj, struct err *err) HULL_MUST_CHECK;
-int oci_hooks(void *oci, struct json_object *obj, struct err *err) HULL_MUST_CHECK;
+/* Each an element of `mounts`, and the object `hooks`; ctx is a struct oci. */
+int oci_mount(void *ctx, struct json_object *obj, struct err *err) HULL_MUST_CHECK;
+int oci_hooks(void *ctx, struct json_object *obj, struct err *err) HULL_MUST_CHECK;
 
 /* The word of a mount's propagation ("rslave") as MS_* flags, 0 when it is none. */
 uint64_t oci_propagation(const char *word);

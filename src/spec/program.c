@@ -138,11 +138,7 @@ static void emit_rule(struct buf *code, const struct rule *rule)
 /* What happens to a call when no condition holds. */
 static uint32_t plain_action(const struct rules *rules, const struct call_rules *c)
 {
-	for (size_t i = 0; i < c->n; i++) {
-		if (c->rules[i].n == 0)
-			return c->rules[i].action;
-	}
-	return rules->default_action;
+	return c->has_plain ? c->plain : rules->default_action;
 }
 
 /* Whether arguments make a difference at all. */
@@ -151,7 +147,7 @@ static bool has_conditions(const struct rules *rules, const struct call_rules *c
 	uint32_t plain = plain_action(rules, c);
 
 	for (size_t i = 0; i < c->n; i++) {
-		if (c->rules[i].n > 0 && c->rules[i].action != plain)
+		if (c->rules[i].action != plain)
 			return true;
 	}
 	return false;
@@ -159,10 +155,8 @@ static bool has_conditions(const struct rules *rules, const struct call_rules *c
 
 static void emit_call(struct buf *code, const struct rules *rules, const struct call_rules *c)
 {
-	for (size_t i = 0; i < c->n; i++) {
-		if (c->rules[i].n > 0)
-			emit_rule(code, &c->rules[i]);
-	}
+	for (size_t i = 0; i < c->n; i++)
+		emit_rule(code, &c->rules[i]);
 	emit(code, BPF_RET | BPF_K, plain_action(rules, c), 0, 0);
 }
 
@@ -208,7 +202,7 @@ static size_t known_calls(const struct rules *rules, size_t abi)
 
 	if (!rules->closed)
 		return n;
-	while (n > 0 && rules->calls[abi][n - 1].n == 0)
+	while (n > 0 && rules->calls[abi][n - 1].n == 0 && !rules->calls[abi][n - 1].has_plain)
 		n--;
 	return n > 0 ? n : rules->n_calls[abi];
 }

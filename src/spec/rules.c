@@ -52,8 +52,12 @@ static int compare_call(const void *name, const void *call)
 
 static int add_to(struct call_rules *to, const struct rule *rule, struct err *err)
 {
+	if (rule->n == 0) {
+		to->plain = to->has_plain ? to->plain : rule->action;
+		to->has_plain = true;
+		return 0;
+	}
 	struct rule *more = reallocarray(to->rules, to->n + 1, sizeof(*more));
-
 	if (!more)
 		return err_set(err, ENOMEM, "out of memory");
 	to->rules = more;
@@ -111,7 +115,7 @@ static bool call_notifies(const struct call_rules *c)
 		if (c->rules[i].action == SECCOMP_RET_USER_NOTIF)
 			return true;
 	}
-	return false;
+	return c->has_plain && c->plain == SECCOMP_RET_USER_NOTIF;
 }
 
 bool rules_notify(const struct rules *rules)

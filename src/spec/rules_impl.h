@@ -11,10 +11,12 @@
 
 enum { ABIS_MAX = 2 };
 
-/* The rules of one call, in the order they were added. */
+/* The rules of one call. Most have one without conditions, which needs no memory of its own. */
 struct call_rules {
-	struct rule *rules;
+	struct rule *rules; /* those with conditions, in the order they were added */
 	size_t n;
+	bool has_plain;
+	uint32_t plain; /* the action when none of them holds */
 };
 
 struct rules {

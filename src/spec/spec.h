@@ -41,9 +41,8 @@ int seccomp_compile(const struct seccomp_config *config, struct bytes *ret, stru
 
 /* Where a document comes from. */
 struct spec_config {
-	const char
-		*bundle; /* the folder's absolute path: what is relative in it becomes absolute */
-	void (*say)(void *ctx, const char *line); /* warnings of what is passed over, or NULL */
+	const char *bundle; /* the folder, absolute: relative paths begin in it */
+	void (*say)(void *ctx, const char *line); /* warnings of what is passed over; or NULL */
 	void *ctx;
 };
 
