@@ -192,12 +192,10 @@ static size_t gather(struct rule *rules, const struct cgroup_config *config)
 	for (size_t i = 0; i < n_usual && !all && !config->as_specified; i++)
 		rules[n++] = usual[i];
 	for (size_t i = 0; i < devices->n; i++) {
-		if (device[i].type != 'p') /* a FIFO is no device */
+		bool is_node_only = device[i].access && !*device[i].access;
+		if (!is_node_only && device[i].type != 'p') /* a FIFO is no device */
 			rules[n++] = rule_of(&device[i]);
 	}
-	/* promised by the runtime-spec, whatever its rules say */
-	for (size_t i = 0; i < n_usual && config->as_specified; i++)
-		rules[n++] = usual[i];
 	return n;
 }
 

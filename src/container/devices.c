@@ -224,8 +224,8 @@ static int fill_dev(int dev, bool tty, struct err *err)
 		return r < 0 ? r : 0;
 	/* the terminal comes to lie on it, when /dev may be read-only already */
 	AUTO_CLOSE int made = openat(dev, "console",
-				     O_CREAT | O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_PATH, 0600);
-	return made < 0 ? err_sys(err, "make '/dev/console'") : 0;
+				     O_CREAT | O_EXCL | O_RDONLY | O_NOFOLLOW | O_CLOEXEC, 0600);
+	return made < 0 && errno != EEXIST ? err_sys(err, "make '/dev/console'") : 0;
 }
 
 /* The root's /dev: a folder of the root or a mount on it, never a link. */

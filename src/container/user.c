@@ -232,7 +232,7 @@ static int add_exact(struct user *u, const char *text, struct err *err)
 		return r;
 	if (u->n_groups == USER_GROUPS_MAX)
 		return err_set(err, E2BIG, "more than %d additional groups", USER_GROUPS_MAX);
-	u->groups[u->n_groups++] = (gid_t)id;
+	add_group(u, (gid_t)id);
 	return 0;
 }
 

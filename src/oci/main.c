@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -43,11 +44,26 @@ static void log_line(const struct oci *oci, const char *level, const char *messa
 	buf_str(to, "\n");
 }
 
-void oci_log(const struct oci *oci, const char *level, const char *message)
+/* Callers look for these words as Go writes them (docker: 126 and 127). */
+static void speak_as_go(char *message)
+{
+	static const char *const phrases[] = {"Permission denied", "No such file or directory",
+					      "Operation not permitted", "No such process"};
+
+	for (size_t i = 0; i < sizeof(phrases) / sizeof(phrases[0]); i++) {
+		for (char *at = message; (at = strstr(at, phrases[i])); at++)
+			*at = (char)tolower((unsigned char)*at);
+	}
+}
+
+void oci_log(const struct oci *oci, const char *level, const char *said)
 {
 	AUTO_BUF struct buf line = BUF_INIT;
 	struct err ignored = ERR_INIT; /* there is nowhere left to tell of it */
+	char message[ERR_MSG_MAX];
 
+	(void)snprintf(message, sizeof(message), "%s", said);
+	speak_as_go(message);
 	fprintf(stderr, "hull-oci: ");
 	for (const char *p = message; *p; p++)
 		(void)fputc((unsigned char)*p < ' ' || *p == 0x7f ? '?' : *p, stderr);

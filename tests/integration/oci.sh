@@ -168,7 +168,7 @@ check 'an id with a slash is refused' refused 'is no container id' hull create -
 check 'an id of dots is refused' refused 'is no container id' hull create --bundle long ..
 check 'a bundle that is not there is refused' refused 'nowhere' hull create --bundle nowhere "$me-bad"
 bundle one x 'c["process"]["args"] = ["/bin/nothing"]'
-check 'a program that is not there is told' refused 'No such file or directory' hull run --bundle one "$me-bad"
+check 'a program that is not there is told' refused 'no such file or directory' hull run --bundle one "$me-bad"
 check 'an unknown option is refused' refused 'no such option' hull create --nope "$me-bad"
 check 'an unknown command is refused' refused 'no such command' hull frobnicate
 check 'a missing id is refused' refused 'usage' hull start
