@@ -371,9 +371,10 @@ static int host_instead(const struct populate *p, const struct plan_mount *m, ui
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]) && why->code == EPERM; i++) {
 		if (strcmp(m->type, known[i].type) != 0 || p->plan->namespaces & known[i].shows)
 			continue;
-		AUTO_CLOSE int mount = mount_clone(AT_FDCWD, known[i].path, true, err);
-		int r = mount < 0 ? mount : mount_change(mount, &change, m->target, err);
-		return r < 0 ? r : TAKE_FD(mount);
+		struct err ignored = ERR_INIT; /* the kernel's first word is the one to tell */
+		AUTO_CLOSE int mount = mount_clone(AT_FDCWD, known[i].path, true, &ignored);
+		if (mount >= 0 && mount_change(mount, &change, m->target, &ignored) == 0)
+			return TAKE_FD(mount);
 	}
 	return err_set(err, why->code, "%s", why->msg);
 }
