@@ -218,7 +218,11 @@ static _Noreturn void child_exec(const struct spawn *s, int tell)
 {
 	tell = fcntl(tell, F_DUPFD_CLOEXEC, 3); /* the streams come below */
 	child_setup(s);
-	(void)execvp(s->argv[0], exec_args(s->argv));
+	char *const *env = s->env ? exec_args(s->env) : environ;
+	if (s->file)
+		(void)execve(s->file, exec_args(s->argv), env);
+	else
+		(void)execvpe(s->argv[0], exec_args(s->argv), env);
 	int failed = errno;
 	if (write(tell, &failed, sizeof(failed)) < 0)
 		_exit(126);
@@ -235,6 +239,7 @@ pid_t proc_spawn(const struct spawn *s, struct err *err)
 	int failed = 0;
 	sigset_t all;
 	sigset_t old;
+	const char *name = s->file ? s->file : s->argv[0];
 
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return err_sys(err, "create pipe");
@@ -250,11 +255,11 @@ pid_t proc_spawn(const struct spawn *s, struct err *err)
 	int code = errno;
 	(void)sigprocmask(SIG_SETMASK, &old, NULL);
 	if (pid < 0)
-		return err_set(err, code, "start '%s': %s", s->argv[0], strerrordesc_np(code));
+		return err_set(err, code, "start '%s': %s", name, strerrordesc_np(code));
 	auto_close(&tell);
 	if (read(told, &failed, sizeof(failed)) == sizeof(failed)) {
 		(void)waitpid(pid, NULL, 0);
-		return err_set(err, failed, "start '%s': %s", s->argv[0], strerrordesc_np(failed));
+		return err_set(err, failed, "start '%s': %s", name, strerrordesc_np(failed));
 	}
 	return pid;
 }

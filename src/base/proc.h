@@ -58,6 +58,8 @@ struct spawn {
 	const int *keep; /* n_keep further descriptors, kept open under their numbers */
 	size_t n_keep;
 	bool new_session;
+	const char *file; /* the program, when it is not argv[0]: a path, not looked up */
+	const char *const *env; /* its whole environment; NULL: the caller's */
 };
 
 /* Starts a child with default signals and only the descriptors named. Returns its pid; the caller

@@ -81,7 +81,22 @@ static int attach(const struct populate *p, int mount, const char *target, struc
 	return at < 0 ? at : mount_attach(mount, at, target, err);
 }
 
-/* A tree that may not be mounted anew (in a user namespace without a cgroup namespace) is bound. */
+struct own_folder {
+	uint64_t attr;
+	int mount; /* -1 */
+};
+
+static int bind_own(void *ctx, const struct cgroup_place *place, struct err *err)
+{
+	struct own_folder *own = ctx;
+
+	if (own->mount < 0)
+		own->mount = bind_folder(place->folder, own->attr, err);
+	return own->mount < 0 ? own->mount : 0;
+}
+
+/* A tree that may not be mounted anew (in a user namespace without a cgroup namespace): the
+ * workload's own folder of it is bound. */
 static int view_v2(const struct populate *p, const char *target, uint64_t attr, struct err *err)
 {
 	struct err first = ERR_INIT;
@@ -89,9 +104,11 @@ static int view_v2(const struct populate *p, const char *target, uint64_t attr, 
 
 	if (mount < 0 && first.code != EPERM && first.code != EBUSY)
 		return err_set(err, first.code, "%s", first.msg);
-	if (mount < 0)
-		mount = bind_folder("/sys/fs/cgroup", attr, err);
-	return mount < 0 ? mount : attach(p, mount, target, err);
+	struct own_folder own = {attr, -1};
+	int r = mount < 0 ? cgroup_each(p->cgroup, bind_own, &own, err) : 0;
+	if (r == 0 && mount < 0)
+		mount = own.mount;
+	return r < 0 ? r : attach(p, mount, target, err);
 }
 
 int populate_cgroup(const struct populate *p, const char *target, uint64_t attr, struct err *err)

@@ -3,94 +3,97 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/fd.h"
-#include "base/io.h"
-#include "base/loop.h"
 #include "base/proc.h"
 #include "proto/plan.h"
+#include "proto/record.h"
 
-enum { COMPLAINT_MAX = 4096 };
+enum { COMPLAINT_MAX = 4096 }; /* kept of what a hook writes on standard error: the end */
 
 struct run {
-	int input, errors; /* ours */
-	const char *state; /* what is left to write */
-	struct buf complaint;
-	uint64_t until_ms; /* 0: for ever */
+	int in, complaints, pidfd; /* our ends of its streams; the hook itself */
+	const char *state;
+	size_t left;
+	struct buf said;
+	int64_t deadline_ms; /* 0: none */
 };
 
-/* In the child. */
-static _Noreturn void become(const struct plan_hook *hook, int input, int errors)
+static void auto_run(struct run *r)
 {
-	static char *const none[] = {NULL};
-	char *const *args = hook->args.n ? hook->args.v : (char *[]){hook->path, NULL};
-
-	proc_default_signals();
-	if (dup2(input, STDIN_FILENO) < 0 || dup2(errors, STDERR_FILENO) < 0 ||
-	    close_range(3, ~0U, 0) < 0)
-		_exit(126);
-	(void)execve(hook->path, args, hook->env.n ? hook->env.v : none);
-	const char *why = strerrordesc_np(errno);
-	if (write(STDERR_FILENO, why, strlen(why)) < 0)
-		_exit(126);
-	_exit(127);
+	auto_close(&r->in);
+	auto_close(&r->complaints);
+	auto_close(&r->pidfd);
+	buf_done(&r->said);
 }
 
-static void feed(struct run *run)
+static int64_t now_ms(void)
 {
-	size_t len = strlen(run->state);
-	ssize_t n = len ? write(run->input, run->state, len) : 0;
+	struct timespec now;
 
-	run->state += n > 0 ? n : 0;
-	if (*run->state == '\0' || (n < 0 && errno != EAGAIN && errno != EINTR))
-		auto_close(&run->input); /* it need not read it */
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
 }
 
-/* Keeps the last of what it complains of. */
-static void listen_to(struct run *run)
+/* A pipe that polls writable takes PIPE_BUF bytes without blocking. */
+static void feed(struct run *r)
+{
+	ssize_t n = write(r->in, r->state, r->left < PIPE_BUF ? r->left : PIPE_BUF);
+
+	if (n > 0) {
+		r->state += n;
+		r->left -= (size_t)n;
+	}
+	if (r->left == 0 || (n < 0 && errno != EINTR && errno != EAGAIN))
+		auto_close(&r->in); /* a hook need not read it */
+}
+
+/* Reads what is there; false when there was nothing (any more). */
+static bool listen_once(struct run *r)
 {
 	char chunk[1024];
-	ssize_t n = read(run->errors, chunk, sizeof(chunk));
+	ssize_t n = read(r->complaints, chunk, sizeof(chunk));
 
-	if (n > 0)
-		buf_add(&run->complaint, chunk, (size_t)n);
-	if (run->complaint.len > COMPLAINT_MAX)
-		buf_consume(&run->complaint, run->complaint.len - COMPLAINT_MAX);
-	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
-		auto_close(&run->errors);
+	if (n > 0) {
+		buf_add(&r->said, chunk, (size_t)n);
+		if (r->said.len > COMPLAINT_MAX)
+			buf_consume(&r->said, r->said.len - COMPLAINT_MAX);
+	} else if (n == 0 || (errno != EINTR && errno != EAGAIN)) {
+		auto_close(&r->complaints);
+	}
+	return n > 0;
 }
 
-/* Until it has ended: whoever it left behind may hold its standard error longer. False when time is
- * up. */
-static bool accompany(struct run *run, int pidfd)
+/* Until the hook has ended (0) or its time is over (-ETIMEDOUT). */
+static int attend(struct run *r)
 {
 	for (;;) {
-		struct pollfd p[] = {
-			{.fd = pidfd, .events = POLLIN},
-			{.fd = run->errors, .events = POLLIN},
-			{.fd = run->input, .events = POLLOUT},
-		};
-		uint64_t now = clock_ms();
-		if (run->until_ms && now >= run->until_ms)
-			return false;
-		int wait = run->until_ms ? (int)(run->until_ms - now) : -1;
-		if (poll(p, 3, wait) < 0 && errno != EINTR)
-			return false;
-		if (p[2].revents)
-			feed(run);
-		if (p[1].revents)
-			listen_to(run);
-		if (p[0].revents && !p[1].revents)
-			return true;
+		struct pollfd fds[3] = {{.fd = r->pidfd, .events = POLLIN},
+					{.fd = r->in, .events = POLLOUT},
+					{.fd = r->complaints, .events = POLLIN}};
+		int64_t wait = r->deadline_ms ? r->deadline_ms - now_ms() : -1;
+		if (r->deadline_ms && wait <= 0)
+			return -ETIMEDOUT;
+		if (poll(fds, 3, wait > INT_MAX ? INT_MAX : (int)wait) < 0)
+			continue; /* EINTR, or memory that will be there again */
+		if (fds[2].revents)
+			(void)listen_once(r);
+		if (fds[1].revents)
+			feed(r);
+		if (fds[0].revents) {
+			while (r->complaints >= 0 && listen_once(r))
+				continue;
+			return 0;
+		}
 	}
 }
 
@@ -102,60 +105,94 @@ static const char *last_line(struct buf *text)
 	return nl ? nl + 1 : text->len ? text->data : "no reason given";
 }
 
-static int run_child(const struct plan_hook *hook, struct run *run, pid_t pid, struct err *err)
+/* Starts it with pipes, of which r gets our ends. Returns its pid. */
+static pid_t start(const struct plan_hook *hook, struct run *r, struct err *err)
 {
-	struct sigaction old;
-	AUTO_CLOSE int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	static const char *const none[] = {NULL};
+	const char *const alone[] = {hook->path, NULL};
+	int in[2];
+	int complaints[2];
 
-	if (pidfd < 0)
-		return err_sys(err, "hook '%s'", hook->path);
-	(void)sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, &old);
-	bool ended = accompany(run, pidfd);
-	(void)sigaction(SIGPIPE, &old, NULL);
-	if (!ended)
-		(void)kill(pid, SIGKILL); /* our own child, not yet waited for */
+	if (pipe2(in, O_CLOEXEC) < 0)
+		return err_sys(err, "create pipe");
+	r->in = in[1];
+	AUTO_CLOSE int their_in = in[0];
+	if (pipe2(complaints, O_CLOEXEC) < 0)
+		return err_sys(err, "create pipe");
+	r->complaints = complaints[0];
+	AUTO_CLOSE int their_err = complaints[1];
+	if (fcntl(r->complaints, F_SETFL, O_NONBLOCK) < 0)
+		return err_sys(err, "set up pipe");
+	pid_t pid = proc_spawn(
+		&(struct spawn){
+			.file = hook->path,
+			.argv = hook->args.n > 0 ? (const char *const *)hook->args.v : alone,
+			.env = hook->env.n > 0 ? (const char *const *)hook->env.v : none,
+			.in = their_in,
+			.out = -1,
+			.err = their_err,
+			.new_session = true,
+		},
+		err);
+	if (pid < 0)
+		return pid;
+	r->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	return pid;
+}
+
+static int hook_do(const struct plan_hook *hook, const char *state, struct err *err)
+{
+	AUTO(auto_run)
+	struct run r = {
+		.in = -1,
+		.complaints = -1,
+		.pidfd = -1,
+		.state = state,
+		.left = strlen(state),
+		.deadline_ms = hook->timeout_s ? now_ms() + hook->timeout_s * 1000LL : 0,
+	};
+
+	if (!hook->path || hook->path[0] != '/')
+		return err_set(err, EINVAL, "its path is not absolute");
+	pid_t pid = start(hook, &r, err);
+	if (pid < 0)
+		return pid;
+	int attended = r.pidfd < 0 ? -EMFILE : attend(&r);
+	if (attended < 0)
+		(void)kill(-pid, SIGKILL); /* it leads a session: its children too */
 	int status = proc_wait(pid, err);
-	if (!ended)
-		return err_set(err, ETIMEDOUT, "hook '%s': took longer than %u s", hook->path,
+	if (attended == -ETIMEDOUT)
+		return err_set(err, ETIMEDOUT, "not done after %u seconds: killed",
 			       hook->timeout_s);
+	if (attended < 0)
+		return err_set(err, -attended, "watch it: %s", strerrordesc_np(-attended));
 	if (status > 0)
-		return err_set(err, EIO, "hook '%s': %s (exit status %d)", hook->path,
-			       last_line(&run->complaint), status);
+		return err_set(err, EIO, "%s (exit status %d)", last_line(&r.said), status);
 	return status;
 }
 
 int hook_run(const struct plan_hook *hook, const char *state, struct err *err)
 {
-	int in[2];
-	int errors[2];
+	struct sigaction old;
 
-	if (pipe2(in, O_CLOEXEC) < 0)
-		return err_sys(err, "hook '%s'", hook->path);
-	AUTO_CLOSE int in_theirs = in[0];
-	AUTO_CLOSE int in_ours = in[1];
-	if (pipe2(errors, O_CLOEXEC) < 0)
-		return err_sys(err, "hook '%s'", hook->path);
-	AUTO_CLOSE int errors_ours = errors[0];
-	AUTO_CLOSE int errors_theirs = errors[1];
-	pid_t pid = fork();
-	if (pid == 0)
-		become(hook, in_theirs, errors_theirs);
-	if (pid < 0)
-		return err_sys(err, "hook '%s'", hook->path);
-	auto_close(&in_theirs);
-	auto_close(&errors_theirs);
-	(void)fcntl(in_ours, F_SETFL, O_NONBLOCK);
-	(void)fcntl(errors_ours, F_SETFL, O_NONBLOCK);
-	struct run run = {
-		.input = TAKE_FD(in_ours),
-		.errors = TAKE_FD(errors_ours),
-		.state = state,
-		.complaint = BUF_INIT,
-		.until_ms = hook->timeout_s ? clock_ms() + hook->timeout_s * 1000ULL : 0,
-	};
-	int r = run_child(hook, &run, pid, err);
-	auto_close(&run.input);
-	auto_close(&run.errors);
-	buf_done(&run.complaint);
-	return r;
+	(void)sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, &old);
+	int r = hook_do(hook, state, err);
+	(void)sigaction(SIGPIPE, &old, NULL);
+	return r < 0 ? err_wrap(err, "hook '%s'", hook->path ? hook->path : "") : 0;
+}
+
+int hooks_run(const struct list *hooks, uint32_t point, const char *state, hook_warn *warn,
+	      void *ctx, struct err *err)
+{
+	const struct plan_hook *hook = hooks->items;
+
+	for (size_t i = 0; i < hooks->n; i++, hook++) {
+		struct err failure = ERR_INIT;
+		int r = hook->point == point ? hook_run(hook, state, &failure) : 0;
+		if (r < 0 && !warn)
+			return err_set(err, failure.code, "%s", failure.msg);
+		if (r < 0)
+			warn(ctx, failure.msg);
+	}
+	return 0;
 }

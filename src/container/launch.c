@@ -54,23 +54,29 @@ static int run_hooks(void *ctx, struct task *task, struct err *err)
 				       w->caller, err);
 }
 
+static bool has_hooks(const struct plan *plan, enum plan_hook_point point)
+{
+	const struct plan_hook *h = plan->hooks.items;
+
+	for (size_t i = 0; i < plan->hooks.n; i++) {
+		if (h[i].point == (uint32_t)point)
+			return true;
+	}
+	return false;
+}
+
 int container_hooks(const struct plan *plan, enum plan_hook_point point, pid_t pid,
 		    const char *status, const struct container_caller *caller, struct err *err)
 {
-	const struct plan_hook *h = plan->hooks.items;
 	AUTO_BUF struct buf state = BUF_INIT;
-	int r = 0;
 
-	for (size_t i = 0; i < plan->hooks.n && r == 0; i++) {
-		if (h[i].point != (uint32_t)point)
-			continue;
-		if (state.len == 0 && caller && caller->describe)
-			caller->describe(caller->ctx, pid, status, &state);
-		r = buf_check(&state, err);
-		if (r == 0)
-			r = hook_run(&h[i], state.data ? state.data : "{}", err);
-	}
-	return r;
+	if (!caller || !has_hooks(plan, point))
+		return 0;
+	caller->describe(caller->ctx, pid, status, &state);
+	int r = buf_check(&state, err);
+	return r < 0 ? r
+		     : hooks_run(&plan->hooks, point, state.data,
+				 point == HOOK_POSTSTOP ? caller->say : NULL, caller->ctx, err);
 }
 
 static int open_cgroup(const struct plan *plan, const char *below, struct cgroup **ret,

@@ -70,13 +70,27 @@ static int mask_file(const struct populate *p, int at, const char *path, struct 
 	return null < 0 ? null : mount_attach(null, at, path, err);
 }
 
-/* The first one is made; the next are clones of it, as long as it is attached. */
-static int mask_folder(int *first, int at, const char *path, struct err *err)
+static int empty_folder(const struct populate *p, struct err *err)
 {
-	AUTO_CLOSE int mount = *first < 0 ? fs_new("tmpfs", "mode=755,size=0,nr_inodes=2",
-						   MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID |
-							   MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC,
-						   err)
+	const char *label = p->plan->mount_label;
+	AUTO_CLOSE int fs = fs_open("tmpfs", err);
+	if (fs < 0)
+		return fs;
+	int r = fs_set_all(fs, "source=tmpfs,mode=755,size=0,nr_inodes=2", err);
+	if (r == 0 && label && *label)
+		r = fs_set(fs, "context", label, err);
+	return r < 0 ? r
+		     : fs_mount(fs, "tmpfs",
+				MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
+					MOUNT_ATTR_NOEXEC,
+				err);
+}
+
+/* The first one is made; the next are clones of it, as long as it is attached. */
+static int mask_folder(const struct populate *p, int *first, int at, const char *path,
+		       struct err *err)
+{
+	AUTO_CLOSE int mount = *first < 0 ? empty_folder(p, err)
 					  : mount_clone(*first, "", false, err);
 	int r = mount < 0 ? mount : mount_attach(mount, at, path, err);
 
@@ -94,7 +108,7 @@ static int mask_one(const struct populate *p, const char *path, int *empty, stru
 		return -err->code;
 	if (fstat(at, &st) < 0)
 		return err_sys(err, "stat '%s'", path);
-	return S_ISDIR(st.st_mode) ? mask_folder(empty, at, path, err)
+	return S_ISDIR(st.st_mode) ? mask_folder(p, empty, at, path, err)
 				   : mask_file(p, at, path, err);
 }
 

@@ -371,9 +371,10 @@ static int host_instead(const struct populate *p, const struct plan_mount *m, ui
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]) && why->code == EPERM; i++) {
 		if (strcmp(m->type, known[i].type) != 0 || p->plan->namespaces & known[i].shows)
 			continue;
-		AUTO_CLOSE int mount = mount_clone(AT_FDCWD, known[i].path, true, err);
-		int r = mount < 0 ? mount : mount_change(mount, &change, m->target, err);
-		return r < 0 ? r : TAKE_FD(mount);
+		struct err ignored = ERR_INIT; /* the kernel's first word is the one to tell */
+		AUTO_CLOSE int mount = mount_clone(AT_FDCWD, known[i].path, true, &ignored);
+		if (mount >= 0 && mount_change(mount, &change, m->target, &ignored) == 0)
+			return TAKE_FD(mount);
 	}
 	return err_set(err, why->code, "%s", why->msg);
 }
@@ -409,13 +410,15 @@ static int attach_new(const struct populate *p, const struct plan_mount *m, int 
 	return r < 0 ? r : TAKE_FD(mount);
 }
 
-/* What is said of a new mount beside its own flags. */
+/* What is said of a new mount beside the flags that it was made with. */
 static int finish_new(struct populate *p, int mount, const struct plan_mount *m, struct err *err)
 {
-	struct plan_mount rest = *m;
-	rest.flags = 0; /* the mount was made with them */
-	int r = set_flags(p, mount, &rest, 0, err);
+	struct mount_change own = {.clear = m->attr_clear};
+	struct mount_change tree = {.set = m->rec_set, .clear = m->rec_clear, .recursive = true};
+	int r = own.clear ? mount_change(mount, &own, m->target, err) : 0;
 
+	if (r == 0 && (tree.set || tree.clear))
+		r = mount_change(mount, &tree, m->target, err);
 	if (r == 0)
 		r = set_propagation(mount, m, err);
 	return r < 0 ? r : remember(p, mount, m, err);

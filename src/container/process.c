@@ -16,6 +16,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -114,14 +115,23 @@ static int make_env(struct process *p, struct err *err)
 	return 0;
 }
 
-/* Only terminals and pipes change owner, so that the user can open /dev/stdout again. */
+static bool is_terminal(const struct stat *st)
+{
+	enum { PTS_FIRST = 136, PTS_LAST = 143 };
+
+	return S_ISCHR(st->st_mode) && major(st->st_rdev) >= PTS_FIRST &&
+	       major(st->st_rdev) <= PTS_LAST;
+}
+
+/* Only terminals and pipes change owner, so that the user can open /dev/stdout again; never a
+ * regular file, or the host's /dev/null. */
 static void own_streams(const struct process *p)
 {
 	for (int i = 0; i < 3; i++) {
 		struct stat st;
 		if (fstat(p->io[i], &st) < 0 || st.st_uid == p->user.uid)
 			continue;
-		if ((S_ISFIFO(st.st_mode) || p->what->tty) &&
+		if ((S_ISFIFO(st.st_mode) || is_terminal(&st)) &&
 		    fchown(p->io[i], p->user.uid, (gid_t)-1) < 0)
 			continue; /* the stream works all the same */
 	}

@@ -39,7 +39,7 @@ static int bits_parse(const char *list, const char *field, struct bits *ret, str
 	const char *at = list;
 
 	for (;;) {
-		unsigned long first;
+		unsigned long first = 0;
 		unsigned long last;
 		bool ok = take_number(&at, &first);
 		last = first;

@@ -284,9 +284,10 @@ static int propagate(const char *dir, uint64_t how, const char *word)
 	if (mount("t", dir, "tmpfs", 0, NULL) < 0 || mount(NULL, dir, NULL, MS_SHARED, NULL) < 0)
 		return 1;
 	(void)snprintf(path, sizeof(path), "%s/in", dir);
+	/* by the parent, as the root is */
+	AUTO_CLOSE int root = mount_clone(AT_FDCWD, dir, true, &err);
 	if (mkdir(path, 0755) < 0 || unshare(CLONE_NEWNS) < 0)
 		return 2;
-	AUTO_CLOSE int root = mount_clone(AT_FDCWD, dir, true, &err);
 	AUTO_CLOSE int at = open("/mnt", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	AUTO_CLOSE int old = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0 || at < 0 || propagation_begin(&plan, root, &err) < 0)

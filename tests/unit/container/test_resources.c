@@ -92,6 +92,15 @@ static bool has(const struct trial *t, enum controller c, const char *file)
 	return h && faccessat(h->fd, file, F_OK, 0) == 0;
 }
 
+/* Whether this host has no such controller, and said so of the trial that was just run. */
+static bool lacks(const struct trial *t, int r)
+{
+	if (r != -ENOTSUP || !strstr(t->err.msg, "no such controller"))
+		return false;
+	printf("# SKIP %s\n", t->err.msg);
+	return true;
+}
+
 static bool is_v2(const struct trial *t)
 {
 	return cgroup_is_v2(t->cg);
@@ -107,7 +116,10 @@ TEST(cpu_has_burst_and_idle)
 	t.plan.limits.cpu_period_us = 100000;
 	t.plan.limits.cpu_burst_us = 20000;
 	t.plan.limits.cpu_shares = 512;
-	EXPECT_EQ(trial_run(&t), 0);
+	int r = trial_run(&t);
+	if (lacks(&t, r))
+		return;
+	EXPECT_EQ(r, 0);
 	EXPECT(holds(&t, CTL_CPU, "cpu.cfs_quota_us", "cpu.max",
 		     is_v2(&t) ? "50000 100000" : "50000"));
 	EXPECT(holds(&t, CTL_CPU, "cpu.cfs_burst_us", "cpu.max.burst", "20000"));
@@ -139,7 +151,10 @@ TEST(a_period_that_the_parent_forbids_comes_after_its_quota)
 	trial_init(&t);
 	parent.plan.limits.cpu_quota_us = 50000;
 	parent.plan.limits.cpu_period_us = 100000;
-	EXPECT_EQ(trial_run(&parent), 0);
+	int r = trial_run(&parent);
+	if (lacks(&parent, r))
+		return;
+	EXPECT_EQ(r, 0);
 	(void)snprintf(t.path, sizeof(t.path), "%.50s/in", parent.path);
 	t.plan.limits.cpu_quota_us = 50000;
 	t.plan.limits.cpu_period_us = 100000;
@@ -160,6 +175,8 @@ TEST(realtime_is_given_or_refused_by_name)
 	trial_init(&t);
 	t.plan.limits.cpu_rt_runtime_us = 1000;
 	int r = trial_run(&t);
+	if (lacks(&t, r))
+		return;
 	/* the parents have none to give */
 	EXPECT(r < 0 ? strstr(t.err.msg, "realtimeRuntime") != NULL
 		     : holds(&t, CTL_CPU, "cpu.rt_runtime_us", NULL, "1000"));
@@ -179,7 +196,10 @@ TEST(memory_has_all_its_numbers)
 	l->has_swappiness = true;
 	l->swappiness = 10;
 	l->has_oom_disable = l->oom_disable = true;
-	EXPECT_EQ(trial_run(&t), 0);
+	int r = trial_run(&t);
+	if (lacks(&t, r))
+		return;
+	EXPECT_EQ(r, 0);
 	EXPECT(holds(&t, CTL_MEMORY, "memory.limit_in_bytes", "memory.max", "67108864"));
 	EXPECT(holds(&t, CTL_MEMORY, "memory.soft_limit_in_bytes", "memory.low", "33554432"));
 	if (is_v2(&t)) {
@@ -245,7 +265,10 @@ TEST(block_devices_are_throttled)
 	struct plan_blkio *weight = list_add(&t.plan.limits.blkio, &plan_blkio_record);
 	EXPECT(weight);
 	*weight = (struct plan_blkio){BLKIO_LEAF_WEIGHT, major, minor, 300};
-	EXPECT_EQ(trial_run(&t), 0);
+	int r = trial_run(&t);
+	if (lacks(&t, r))
+		return;
+	EXPECT_EQ(r, 0);
 	EXPECT(strstr(t.said.data, "leafWeight"));
 	(void)snprintf(wanted, sizeof(wanted),
 		       is_v2(&t) ? "%u:%u rbps=1000002 wbps=1000003 riops=1000004 wiops=1000005"
@@ -344,7 +367,8 @@ TEST(unified_files_stay_inside_and_hold)
 		int r = trial_run(&t);
 		EXPECT(i == 4 || r == -EINVAL);
 		EXPECT(r != 0 || holds(&t, CTL_MEMORY, NULL, "memory.high", "67108864"));
-		EXPECT(r == 0 || i < 4 || strstr(t.err.msg, "needs cgroup v2"));
+		EXPECT(r == 0 || i < 4 || strstr(t.err.msg, "needs cgroup v2") ||
+		       strstr(t.err.msg, "have no"));
 	}
 }
 
@@ -446,7 +470,7 @@ TEST(a_frozen_cgroup_is_refused_and_a_used_one_said)
 	EXPECT_EQ(cgroup_freeze(first.cg, true, &t.err), 0);
 	EXPECT_EQ(trial_run(&t), -EBUSY);
 	EXPECT(strstr(t.err.msg, "is frozen"));
-	EXPECT(has(&first, CTL_PIDS, "pids.max")); /* not ours to remove */
+	EXPECT(has(&first, CTL_FREEZER, "cgroup.procs")); /* not ours to remove */
 	EXPECT_EQ(cgroup_freeze(first.cg, false, &first.err), 0);
 
 	int ends[2];
@@ -480,7 +504,7 @@ TEST(removal_takes_what_is_inside_and_leaves_the_parent)
 	AUTO_TRIAL struct trial t;
 	trial_init(&t);
 	EXPECT_EQ(trial_run(&t), 0);
-	int fd = fcntl(cgroup_with(t.cg, CTL_PIDS)->fd, F_DUPFD_CLOEXEC, 3);
+	int fd = fcntl(cgroup_with(t.cg, CTL_FREEZER)->fd, F_DUPFD_CLOEXEC, 3);
 	AUTO_CLOSE int above = openat(fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	EXPECT_EQ(mkdirat(fd, "inner", 0755), 0);
 	auto_close(&fd);
