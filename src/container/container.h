@@ -86,8 +86,8 @@ struct container_enter {
 pid_t container_enter(const struct container_enter *enter, int *ret_master, struct err *err)
 	HULL_MUST_CHECK;
 
-/* Runs the plan's hooks of one point, in order, in the caller's namespaces. `status` is what they
- * are told; pid may be 0. */
+/* Runs the plan's hooks of one point, in order, in the caller's namespaces, until one fails (of
+ * poststop: all of them, and what fails is said). `status` is what they are told; pid may be 0. */
 int container_hooks(const struct plan *plan, enum plan_hook_point point, pid_t pid,
 		    const char *status, const struct container_caller *caller, struct err *err)
 	HULL_MUST_CHECK;
