@@ -15,7 +15,7 @@ all:                           ## build everything into build/
 	@rm -f $(B).log
 	@ninja -C $(B) --quiet
 check:                         ## everything that must hold before a change lands (under 25 minutes)
-	$(NEED) build run check lab
+	$(NEED) build run check lab callers
 	@tools/check
 check-long:                    ## fuzzers, TSan, soak, kill sweeps, sharing MINUTES=15
 	$(NEED) build run check lab
