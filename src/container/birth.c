@@ -10,6 +10,7 @@
 #include "base/fd.h"
 #include "container/box.h"
 #include "container/cgroup.h"
+#include "container/idmap.h"
 #include "container/note.h"
 #include "container/process.h"
 #include "container/task.h"
@@ -75,6 +76,20 @@ static pid_t clone_first(struct task *first, const struct box *box, struct err *
 	return r < 0 ? r : pid;
 }
 
+/* A child in a new user namespace waits for its maps, which only a parent can write. */
+static int map_ids(struct task *first, const struct plan *plan, struct err *err)
+{
+	struct note go = {.kind = NOTE_GO, .pid = first->pid};
+
+	if (!(plan->namespaces & CLONE_NEWUSER))
+		return 0;
+	AUTO_CLOSE int proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (proc < 0)
+		return err_sys(err, "open /proc");
+	int r = idmap_write(proc, first->pid, &plan->uid_maps, &plan->gid_maps, err);
+	return r < 0 ? r : note_send(first->sock, &go, err);
+}
+
 int birth_first(struct task *first, const struct box *box, struct err *err)
 {
 	AUTO_CLOSE int root = box->root;
@@ -95,7 +110,8 @@ int birth_first(struct task *first, const struct box *box, struct err *err)
 		return pid;
 	auto_close(&theirs);
 	auto_close(&root); /* whoever holds it open keeps its overlay */
-	return task_await_ready(first, err);
+	r = map_ids(first, box->plan, err);
+	return r < 0 ? r : task_await_ready(first, err);
 }
 
 int birth_other(struct task *task, const struct joiner *joiner, struct err *err)

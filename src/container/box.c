@@ -133,6 +133,28 @@ static int set_names(const struct plan *plan, struct err *err)
 	return 0;
 }
 
+/*
+ * In a new user namespace: waits until the parent has mapped its ids, and becomes its root. Until
+ * then this is the host's user, as whom the cgroups were entered.
+ */
+static int become_root(const struct box *box, struct err *err)
+{
+	struct note note;
+
+	if (!(box->plan->namespaces & CLONE_NEWUSER))
+		return 0;
+	int r = note_receive(box->sock, &note, err);
+	if (r < 0)
+		return r;
+	if (r == 0 || note.kind != NOTE_GO)
+		_exit(126); /* the parent gave up, and has said why */
+	(void)syscall(SYS_setgroups, 0,
+		      NULL); /* where setgroups is denied there are none to drop */
+	if (syscall(SYS_setresgid, 0, 0, 0) < 0 || syscall(SYS_setresuid, 0, 0, 0) < 0)
+		return err_sys(err, "become root of the user namespace");
+	return 0;
+}
+
 /* Everything that needs no file system. */
 static int box_enter(const struct box *box, struct err *err)
 {
@@ -147,6 +169,8 @@ static int box_enter(const struct box *box, struct err *err)
 		r = err_sys(err, "make a cgroup namespace");
 	if (r == 0)
 		r = close_all_but(keep, sizeof(keep) / sizeof(keep[0]), box->preserve, err);
+	if (r == 0)
+		r = become_root(box, err);
 	if (r == 0)
 		r = set_names(plan, err);
 	if (r == 0 && plan->namespaces & CLONE_NEWNET)

@@ -56,6 +56,7 @@ static struct cgroup_config cgroup_config_of(struct isolation *iso,
 		.path = iso->config.plan->cgroup,
 		.limits = limits,
 		.all_devices = iso->config.plan->privileged,
+		.as_specified = iso->config.plan->as_specified,
 		.warn = say,
 		.ctx = iso,
 	};

@@ -117,6 +117,7 @@ pid_t container_launch(const struct container_launch *launch, int *ret_master, s
 		.path = launch->plan->cgroup,
 		.limits = &launch->plan->limits,
 		.all_devices = launch->plan->privileged,
+		.as_specified = launch->plan->as_specified,
 		.warn = say,
 		.ctx = &caller,
 	};

@@ -35,12 +35,13 @@ static int own(char **to, const char *text, struct err *err)
 static int check_plan(const struct plan *plan, struct err *err)
 {
 	const struct plan_join *j = plan->joins.items;
-	bool user = plan->namespaces & CLONE_NEWUSER;
 
-	for (size_t i = 0; i < plan->joins.n; i++)
-		user |= j[i].type == CLONE_NEWUSER;
-	if (user)
-		return err_set(err, ENOTSUP, "linux.namespaces: user namespaces are not supported");
+	for (size_t i = 0; i < plan->joins.n; i++) {
+		if (j[i].type == CLONE_NEWUSER)
+			return err_set(err, ENOTSUP,
+				       "linux.namespaces: joining a user namespace by "
+				       "its path is not supported");
+	}
 	if (plan->rdt_closid || plan->rdt_l3 || plan->rdt_mb)
 		return err_set(err, ENOTSUP, "linux.intelRdt: not supported");
 	if (plan->net_devices.n > 0)

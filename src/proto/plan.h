@@ -89,7 +89,8 @@ struct plan_mount {
 					empty */
 	struct list uid_maps, gid_maps; /* struct plan_idmap */
 	bool copy_symlink; /* a source that is a link is made as a link, not mounted */
-	bool source_nofollow, target_nofollow; /* a link there is refused */
+	bool source_nofollow, target_nofollow; /* a link there is itself what is mounted, or mounted
+						  on */
 };
 
 /* A small file put over a path of the workload (hosts, resolv.conf, hostname): lives on a private

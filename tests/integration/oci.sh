@@ -116,6 +116,10 @@ check 'and the usual links' is '/proc/self/fd pts/ptmx' once 'echo $(readlink /d
 echo 'from the host' >note
 check 'a bind shows the host'\''s file' is 'from the host' once 'cat /tmp/note' \
 	'c["mounts"].append({"destination": "/tmp/note", "type": "bind", "source": "'"$tmp"'/note", "options": ["bind", "ro"]})'
+mapped='c["linux"]["namespaces"].append({"type": "user"})
+c["linux"]["uidMappings"] = c["linux"]["gidMappings"] = [{"containerID": 0, "hostID": 100000, "size": 65536}]'
+check 'a user namespace maps its ids' is '0 100000 65536 0' once 'echo $(cat /proc/self/uid_map) $(id -u)' "$mapped"
+check 'devices are there in a user namespace too' is 1:3 once 'stat -c %t:%T /dev/null; echo x >/dev/null' "$mapped"
 open_elsewhere() {
 	once 'echo $(ls /proc/self/fd)' 9<note
 }
