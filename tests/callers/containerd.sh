@@ -82,7 +82,7 @@ else
 	skip '--privileged runs' 'ctr asks for CAP_SYS_RESOURCE, which this host lacks'
 fi
 terminal() {
-	in_terminal 33 77 "run --rm -t "$image" terminal-$1 /bin/sh -c 'sleep 1; stty size; tty; exit 9'"
+	in_terminal 33 77 "run --rm -t $image terminal-$1 /bin/sh -c 'sleep 1; stty size; tty; exit 9'"
 }
 check 'ctr run -t gives the exit status' status 9 terminal 1
 check 'run -t has a terminal of the size of the user'\''s' shows '33 77' terminal 2
