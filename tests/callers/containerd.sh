@@ -46,7 +46,7 @@ first() {
 	mkdir -p shared fixed
 	echo from-host >shared/note
 	echo some-input | run --rm --cwd /data --env GIVEN=1 --mount "type=bind,src=$tmp/shared,dst=/in,options=rbind:rw" --seccomp \
-		--mount "type=bind,src=$tmp/fixed,dst=/fixed,options=rbind:ro" $image first /bin/sh -c "$inside" >first.out 2>first.err
+		--mount "type=bind,src=$tmp/fixed,dst=/fixed,options=rbind:ro" "$image" first /bin/sh -c "$inside" >first.out 2>first.err
 }
 first_has() {
 	grep -qxF -- "$1" first.out || { cat first.out first.err; return 1; }
@@ -62,22 +62,22 @@ check 'it has containerd'\''s capabilities and seccomp profile' first_has 'caps=
 check 'standard input reaches it' first_has stdin=some-input
 check 'standard error is kept apart' grep -qx 'to standard error' first.err
 check '--rm leaves nothing' is '' ct container ls -q
-check 'the command of the image runs' is 'from the image' run --rm $image plain
-check 'a process killed by a signal gives 128 and its number' status 137 run --rm $image killed /bin/sh -c '(sleep 1; kill -9 $PPID) & exec sh -c "kill -9 \$\$; kill -9 -1; exit 137"'
-check 'a program that is not there is told' shows 'no-such-program' run --rm $image missing /bin/no-such-program
+check 'the command of the image runs' is 'from the image' run --rm "$image" plain
+check 'a process killed by a signal gives 128 and its number' status 137 run --rm "$image" killed /bin/sh -c '(sleep 1; kill -9 $PPID) & exec sh -c "kill -9 \$\$; kill -9 -1; exit 137"'
+check 'a program that is not there is told' shows 'no-such-program' run --rm "$image" missing /bin/no-such-program
 check 'and leaves nothing' is '' sh -c 'ct task ls -q; ct container rm missing 2>/dev/null; :'
-check '--read-only makes the root read-only' shows 'Read-only file system' run --rm --read-only $image fixed /bin/touch /file
+check '--read-only makes the root read-only' shows 'Read-only file system' run --rm --read-only "$image" fixed /bin/touch /file
 check '--memory-limit is the limit of its cgroup' is 67108864 run --rm --memory-limit 67108864 \
-	--mount type=cgroup,src=cgroup,dst=/sys/fs/cgroup,options=ro:nosuid:noexec:nodev $image limited /bin/sh -c "$memory_limit"
+	--mount type=cgroup,src=cgroup,dst=/sys/fs/cgroup,options=ro:nosuid:noexec:nodev "$image" limited /bin/sh -c "$memory_limit"
 check '--cpus is the limit of its cgroup' is 50 run --rm --cpus 0.5 \
-	--mount type=cgroup,src=cgroup,dst=/sys/fs/cgroup,options=ro:nosuid:noexec:nodev $image processors /bin/sh -c "$cpu_limit"
-check '--net-host is the caller'\''s network' is "$(ip -o link show lo | cut -d ' ' -f 1)" run --rm --net-host $image network /bin/sh -c 'ip -o link show lo | cut -d " " -f 1'
+	--mount type=cgroup,src=cgroup,dst=/sys/fs/cgroup,options=ro:nosuid:noexec:nodev "$image" processors /bin/sh -c "$cpu_limit"
+check '--net-host is the caller'\''s network' is "$(ip -o link show lo | cut -d ' ' -f 1)" run --rm --net-host "$image" network /bin/sh -c 'ip -o link show lo | cut -d " " -f 1'
 check '--with-ns joins the namespace of another' is joined sh -c 'unshare -u sh -c "hostname joined; sleep 30" & sleep 1; p=$!
 	run --rm --with-ns "uts:/proc/$p/ns/uts" docker.io/library/bb:latest joins /bin/hostname; kill $p'
-check '--uidmap makes a user namespace' shows 100000 run --rm --uidmap 0:100000:2000 --gidmap 0:100000:2000 $image mapped /bin/cat /proc/self/uid_map
-check '--no-pivot is obeyed' is moved run --rm --no-pivot $image moved /bin/echo moved
+check '--uidmap makes a user namespace' shows 100000 run --rm --uidmap 0:100000:2000 --gidmap 0:100000:2000 "$image" mapped /bin/cat /proc/self/uid_map
+check '--no-pivot is obeyed' is moved run --rm --no-pivot "$image" moved /bin/echo moved
 if can_raise_limits; then
-	check '--privileged runs' run --rm --privileged $image privileged /bin/true
+	check '--privileged runs' run --rm --privileged "$image" privileged /bin/true
 else
 	skip '--privileged runs' 'ctr asks for CAP_SYS_RESOURCE, which this host lacks'
 fi
@@ -89,7 +89,7 @@ check 'run -t has a terminal of the size of the user'\''s' shows '33 77' termina
 check 'run -t has a terminal of its own' shows /dev/pts/0 terminal 3
 
 # --- in the background ---
-check 'ctr run -d does not wait' run -d --log-uri "file://$tmp/web.log" $image web /bin/sh -c '
+check 'ctr run -d does not wait' run -d --log-uri "file://$tmp/web.log" "$image" web /bin/sh -c '
 	trap "echo bye; exit 7" TERM; trap "echo hup" HUP
 	echo ready
 	while :; do sleep 0.1; done'
@@ -121,7 +121,7 @@ check 'task kill ends it' ct task kill -s TERM web
 check 'it stops' soon is_status STOPPED web
 check 'task delete gives its status' shows 'exit code 7' ct task delete web
 check 'container delete removes it' ct container delete web
-check 'a task of many processes starts' run -d --null-io $image many /bin/sh -c 'for i in $(seq 40); do sleep 1000 & done; wait'
+check 'a task of many processes starts' run -d --null-io "$image" many /bin/sh -c 'for i in $(seq 40); do sleep 1000 & done; wait'
 check 'task kill --all kills them' ct task kill --all -s KILL many
 check 'nothing of it runs' soon is_status STOPPED many
 check 'it is deleted' shows 'exit code 137' ct task delete many
@@ -132,7 +132,7 @@ check 'it is gone' gone forced
 
 # --- a shim that dies ---
 shim_dies() {
-	run -d --null-io $image orphan /bin/sleep 1000 || return 1
+	run -d --null-io "$image" orphan /bin/sleep 1000 || return 1
 	shim=$(pgrep -f "containerd-shim-runc-v2.* -id orphan ") || return 1
 	kill -9 "$shim"
 	soon gone orphan && ct container delete orphan
@@ -141,7 +141,7 @@ check 'after the death of its shim containerd cleans up through the runtime' shi
 ten() {
 	started=
 	for i in 1 2 3 4 5 6 7 8 9 10; do
-		run --rm $image "ten-$i" /bin/sh -c "exit $i" &
+		run --rm "$image" "ten-$i" /bin/sh -c "exit $i" &
 		started="$started $!"
 	done
 	sum=0
@@ -149,7 +149,7 @@ ten() {
 		wait "$pid"
 		sum=$((sum + $?))
 	done
-	echo $sum
+	echo "$sum"
 }
 check 'ten at once each give their own status' is 55 ten
 check 'no task is left' is '' ct task ls -q

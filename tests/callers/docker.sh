@@ -85,7 +85,7 @@ check 'the command of the image runs' is 'from the image' run --rm bb
 check 'a process killed by a signal gives 128 and its number' status 137 run --rm --init bb sh -c 'kill -9 $$'
 check 'a program that is not there gives 127' status 127 run --rm bb no-such-program
 check 'a file that cannot be executed gives 126' status 126 run --rm bb /data/not-executable
-check '-u finds the user in the image' is '1000:1000 1000 50' run --rm -u alice --group-add staff bb sh -c 'echo $(id -u):$(id -g) $(id -G)'
+check '-u finds the user in the image' is '1000:1000 1000 50 51' run --rm -u alice --group-add 51 bb sh -c 'echo $(id -u):$(id -g) $(id -G)'
 check '--read-only makes the root read-only' shows 'Read-only file system' run --rm --read-only bb touch /file
 check '--cap-drop ALL leaves no capability' shows 'CapEff:	0000000000000000' run --rm --cap-drop ALL bb grep CapEff /proc/self/status
 check '--cap-add adds one' shows 'CapEff:	0000000000201000' run --rm --cap-drop ALL --cap-add SYS_ADMIN --cap-add NET_ADMIN bb grep CapEff /proc/self/status
@@ -289,7 +289,7 @@ ten() {
 		wait "$pid"
 		sum=$((sum + $?))
 	done
-	echo $sum
+	echo "$sum"
 }
 check 'ten at once each give their own status' is 55 ten
 check 'no container is left' soon is '' dk ps -aq

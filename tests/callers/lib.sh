@@ -63,7 +63,7 @@ mount --make-rprivate /
 mount -t tmpfs -o mode=755 run /run
 mkdir -p /run/lock home bin
 case $(basename "$RUNTIME") in
-crun*) umount /sys/fs/cgroup/unified 2>/dev/null ;;
+crun*) umount /sys/fs/cgroup/unified 2>/dev/null && mount -t tmpfs hidden /sys/fs/cgroup/unified ;;
 esac
 ip link set lo up 2>/dev/null || busybox ip link set lo up
 export HOME="$tmp/home" TMPDIR="$tmp" PATH="$tmp/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -165,7 +165,7 @@ archive() {
 
 # cgroups_left [PATTERN]: those below the script's own, in every hierarchy; fails when there are any (of such a name).
 cgroups_left() {
-	find /sys/fs/cgroup -mindepth 1 -type d -path "*/$cgroup/*" -name "${1:-*}" 2>/dev/null | grep . && return 1
+	find /sys/fs/cgroup -type d \( -fstype cgroup -o -fstype cgroup2 \) -path "*/$cgroup/*" -name "${1:-*}" 2>/dev/null | grep . && return 1
 	return 0
 }
 

@@ -108,16 +108,16 @@ check 'run -it has a terminal of its own' shows /dev/pts/0 terminal
 hooks() {
 	mkdir -p hooks
 	for stage in prestart createRuntime poststart poststop; do
-		printf '#!/bin/sh\ncat >"%s/hook.%s"\n' "$tmp" $stage >hook-$stage
-		chmod +x hook-$stage
-		printf '{"version":"1.0.0","hook":{"path":"%s/hook-%s"},"when":{"always":true},"stages":["%s"]}' "$tmp" $stage $stage >hooks/$stage.json
+		printf '#!/bin/sh\ncat >"%s/hook.%s"\n' "$tmp" "$stage" >"hook-$stage"
+		chmod +x "hook-$stage"
+		printf '{"version":"1.0.0","hook":{"path":"%s/hook-%s"},"when":{"always":true},"stages":["%s"]}' "$tmp" "$stage" "$stage" >"hooks/$stage.json"
 	done
 	run --rm --annotation asked=yes --hooks-dir "$tmp/hooks" bb true
 }
 hooks_ran() {
 	for stage in prestart createRuntime poststart poststop; do
-		grep -q '"ociVersion"' hook.$stage || { echo "$stage got no state"; return 1; }
-		grep -q '"asked":.*"yes"' hook.$stage || { cat hook.$stage; return 1; }
+		grep -q '"ociVersion"' "hook.$stage" || { echo "$stage got no state"; return 1; }
+		grep -q '"asked":.*"yes"' "hook.$stage" || { cat "hook.$stage"; return 1; }
 	done
 }
 check 'a container with hooks runs' hooks
@@ -259,7 +259,7 @@ ten() {
 		wait "$pid"
 		sum=$((sum + $?))
 	done
-	echo $sum
+	echo "$sum"
 }
 check 'ten at once each give their own status' is 55 ten
 check 'no container is left' is '' pm ps -aq
