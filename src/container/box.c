@@ -34,6 +34,8 @@
 #include "container/tty.h"
 #include "proto/plan.h"
 
+enum { KEEP_MAX = 6 + BOX_SOURCES_MAX };
+
 static int compare_int(const void *a, const void *b)
 {
 	return *(const int *)a - *(const int *)b;
@@ -159,7 +161,8 @@ static int become_root(const struct box *box, struct err *err)
 static int box_enter(const struct box *box, struct err *err)
 {
 	const struct plan *plan = box->plan;
-	int keep[] = {box->root, box->sock, box->start, box->io[0], box->io[1], box->io[2]};
+	int keep[KEEP_MAX] = {box->root, box->sock, box->start, box->io[0], box->io[1], box->io[2]};
+	unsigned n = 6;
 	int r = cgroup_join(box->cgroup, err);
 
 	if (r == 0)
@@ -167,8 +170,10 @@ static int box_enter(const struct box *box, struct err *err)
 	/* now that the cgroup is the workload's own, it is what the new namespace calls "/" */
 	if (r == 0 && plan->namespaces & CLONE_NEWCGROUP && unshare(CLONE_NEWCGROUP) < 0)
 		r = err_sys(err, "make a cgroup namespace");
+	for (size_t i = 0; box->sources && i < plan->mounts.n && n < KEEP_MAX; i++)
+		keep[n++] = box->sources[i];
 	if (r == 0)
-		r = close_all_but(keep, sizeof(keep) / sizeof(keep[0]), box->preserve, err);
+		r = close_all_but(keep, n, box->preserve, err);
 	if (r == 0)
 		r = become_root(box, err);
 	if (r == 0)
@@ -295,6 +300,7 @@ static int box_mount(struct box *box, struct err *err)
 		.plan = box->plan,
 		.cgroup = box->cgroup,
 		.root = box->root,
+		.sources = box->sources,
 		.proc = -1,
 		.dev = -1,
 	};

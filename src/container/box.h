@@ -18,6 +18,8 @@ struct err;
 struct plan;
 struct plan_process;
 
+enum { BOX_SOURCES_MAX = 512 };
+
 struct box {
 	const struct plan *plan;
 	const struct cgroup *cgroup;
@@ -27,6 +29,7 @@ struct box {
 		      sock */
 	int io[3]; /* standard streams; -1: they come with the word */
 	unsigned preserve; /* further descriptors from 3 on that the program gets */
+	const int *sources; /* populate.sources, for each of the plan's mounts; or NULL */
 	pid_t pid; /* of this process outside; 0 until its parent has told it */
 	const struct container_caller *caller; /* describes the workload to hooks; may be NULL */
 };

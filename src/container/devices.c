@@ -200,8 +200,7 @@ static int make_plan_nodes(const struct populate *p, struct err *err)
 	return 0;
 }
 
-/* What the runtime-spec promises ("Default Devices"), where it is missing. */
-static int fill_dev(int dev, bool tty, struct err *err)
+static int fill_nodes(int dev, struct err *err)
 {
 	char path[32];
 	struct stat st;
@@ -213,15 +212,32 @@ static int fill_dev(int dev, bool tty, struct err *err)
 		if (fstatat(dev, nodes[i].name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 			r = make_node(dev, nodes[i].name, &node, err);
 	}
+	return r < 0 ? r : 0;
+}
+
+static int fill_links(int dev, struct err *err)
+{
+	struct stat st;
+
 	/* an own instance of devpts is reached by the link only */
-	if (r >= 0 && fstatat(dev, "ptmx", &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISLNK(st.st_mode))
+	if (fstatat(dev, "ptmx", &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISLNK(st.st_mode))
 		(void)unlinkat(dev, "ptmx", 0);
-	for (size_t i = 0; i < sizeof(links) / sizeof(links[0]) && r >= 0; i++) {
+	for (size_t i = 0; i < sizeof(links) / sizeof(links[0]); i++) {
 		if (symlinkat(links[i].to, dev, links[i].name) < 0 && errno != EEXIST)
-			r = err_sys(err, "make link '/dev/%s'", links[i].name);
+			return err_sys(err, "make link '/dev/%s'", links[i].name);
 	}
+	return 0;
+}
+
+/* What the runtime-spec promises ("Default Devices"), where it is missing. */
+static int fill_dev(int dev, bool tty, struct err *err)
+{
+	int r = fill_nodes(dev, err);
+
+	if (r == 0)
+		r = fill_links(dev, err);
 	if (r < 0 || !tty)
-		return r < 0 ? r : 0;
+		return r;
 	/* the terminal comes to lie on it, when /dev may be read-only already */
 	AUTO_CLOSE int made = openat(dev, "console",
 				     O_CREAT | O_EXCL | O_RDONLY | O_NOFOLLOW | O_CLOEXEC, 0600);

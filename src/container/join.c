@@ -28,41 +28,51 @@
 #include "container/tty.h"
 #include "proto/plan.h"
 
+/* What goes by the host's own /proc, and into the workload's cgroup. */
+static int arrive(const struct joiner *j, struct err *err)
+{
+	int r = process_affinity(j->what->schedule.cpus_initial, "process.execCPUAffinity.initial",
+				 err);
+
+	if (r == 0)
+		r = cgroup_join(j->cgroup, err);
+	if (r < 0)
+		return r;
+	AUTO_CLOSE int proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (proc < 0)
+		return err_sys(err, "open '/proc'");
+	r = put_oom_score_adj(proc, j->what, j->sock, err);
+	return r < 0 ? r : process_labels(proc, j->what, err);
+}
+
 /* All the namespaces that the workload has apart from ours, in one call; the kernel takes the user
  * namespace first. */
-static int enter(const struct joiner *j, int *listener, struct err *err)
+static int join_all(const struct joiner *j, struct err *err)
 {
 	uint64_t types = j->plan->namespaces | CLONE_NEWNS;
 	const struct plan_join *join = j->plan->joins.items;
-	int keep[] = {j->sock, j->io[0], j->io[1], j->io[2], j->pidfd};
 
-	int r = process_affinity(j->what->schedule.cpus_initial, "process.execCPUAffinity.initial",
-				 err);
-	if (r == 0)
-		r = cgroup_join(j->cgroup, err);
-	AUTO_CLOSE int proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (r == 0 && proc < 0)
-		r = err_sys(err, "open '/proc'");
-	if (r == 0)
-		r = put_oom_score_adj(proc, j->what, j->sock, err);
-	if (r == 0)
-		r = process_labels(proc, j->what, err);
-	auto_close(&proc);
+	for (size_t i = 0; i < j->plan->joins.n; i++)
+		types |= join[i].type;
+	if (setns(j->pidfd, (int)types) < 0)
+		return err_sys(err, "join the workload");
+	if (close_range((unsigned)j->pidfd, (unsigned)j->pidfd, 0) < 0)
+		return err_sys(err, "close descriptor");
+	return chdir("/") < 0 ? err_sys(err, "enter the workload's root") : 0;
+}
+
+static int enter(const struct joiner *j, int *listener, struct err *err)
+{
+	int keep[] = {j->sock, j->io[0], j->io[1], j->io[2], j->pidfd};
+	int r = arrive(j, err);
+
 	if (r == 0)
 		r = close_all_but(keep, 5, j->preserve, err);
 	if (r == 0 && j->what->seccomp_listener) {
 		*listener = listener_open(j->what, err);
 		r = *listener < 0 ? *listener : 0;
 	}
-	for (size_t i = 0; i < j->plan->joins.n; i++)
-		types |= join[i].type;
-	if (r == 0 && setns(j->pidfd, (int)types) < 0)
-		r = err_sys(err, "join the workload");
-	if (r == 0 && close_range((unsigned)j->pidfd, (unsigned)j->pidfd, 0) < 0)
-		r = err_sys(err, "close descriptor");
-	if (r == 0 && chdir("/") < 0)
-		r = err_sys(err, "enter the workload's root");
-	return r;
+	return r < 0 ? r : join_all(j, err);
 }
 
 static int open_streams(const struct joiner *j, struct process *p, struct tty *tty, struct err *err)

@@ -18,7 +18,9 @@
 #include "container/cgroup.h"
 #include "container/container.h"
 #include "container/hook.h"
+#include "container/idmap.h"
 #include "container/note.h"
+#include "container/populate.h"
 #include "container/root.h"
 #include "container/task.h"
 
@@ -89,12 +91,50 @@ static int open_cgroup(const struct plan *plan, const char *below, struct cgroup
 	return cgroup_open(ret, path ? path : plan->cgroup, err);
 }
 
+/* What this process opens for a workload that has fewer rights than it. */
+struct sources {
+	int fds[BOX_SOURCES_MAX]; /* one for each mount; -1: none */
+	size_t n;
+};
+
+static void auto_sources(struct sources *s)
+{
+	while (s->n > 0)
+		auto_close(&s->fds[--s->n]);
+}
+
+/* The binds of a workload in a user namespace: as its root it may not reach what is bound. */
+static int open_sources(const struct plan *plan, struct sources *s, struct err *err)
+{
+	const struct plan_mount *m = plan->mounts.items;
+
+	if (!(plan->namespaces & CLONE_NEWUSER))
+		return 0;
+	if (plan->mounts.n > BOX_SOURCES_MAX)
+		return err_set(err, E2BIG, "more than %d mounts", BOX_SOURCES_MAX);
+	AUTO_CLOSE int userns = idmap_userns(&plan->uid_maps, &plan->gid_maps, -1, err);
+	if (userns < 0)
+		return userns;
+	for (size_t i = 0; i < plan->mounts.n; i++) {
+		bool bind = !m[i].type || strcmp(m[i].type, "bind") == 0;
+		int fd = bind ? mount_source(&m[i], userns, err) : -1;
+		if (bind && fd < 0)
+			return err_wrap(err, "mount '%s'", m[i].target);
+		s->fds[s->n++] = fd;
+	}
+	return 0;
+}
+
 static int launch_in(const struct container_launch *launch, struct cgroup *cg, struct task *first,
 		     struct err *err)
 {
 	bool tty = launch->plan->process.tty;
-	AUTO_CLOSE int root = root_new(&launch->plan->root, -1, -1, err);
+	AUTO(auto_sources) struct sources sources = {.n = 0};
+	int r = open_sources(launch->plan, &sources, err);
 
+	if (r < 0)
+		return r;
+	AUTO_CLOSE int root = root_new(&launch->plan->root, -1, -1, err);
 	if (root < 0)
 		return root;
 	return birth_first(first,
@@ -104,6 +144,7 @@ static int launch_in(const struct container_launch *launch, struct cgroup *cg, s
 					 .start = launch->start,
 					 .io = {tty ? -1 : 0, tty ? -1 : 1, tty ? -1 : 2},
 					 .preserve = launch->preserve,
+					 .sources = sources.n > 0 ? sources.fds : NULL,
 					 .caller = launch->caller},
 			   err);
 }

@@ -68,7 +68,9 @@ static int place(const struct oci *oci, struct plan *plan, const char *id, struc
 	return own(&plan->id, id, err);
 }
 
-int oci_bundle(const struct oci *oci, const char *id, struct oci_state *ret, struct err *err)
+/* Reads the bundle of --bundle (or the working folder) into a new state for `id`. */
+static int read_bundle(const struct oci *oci, const char *id, struct oci_state *ret,
+		       struct err *err)
 {
 	const char *given = oci->options.bundle ? oci->options.bundle : ".";
 	AUTO_FREE char *bundle = realpath(given, NULL);
@@ -163,8 +165,10 @@ static int launch(struct oci *oci, struct oci_state *state, int folder, int *ret
 	return r;
 }
 
-int oci_make(struct oci *oci, struct oci_state *ret, int *ret_folder, int *ret_master,
-	     struct err *err)
+/* Makes the container of words[0]; *ret_folder is its locked folder, *ret_master its terminal or
+ * -1, both the caller's. On failure nothing is left. */
+static int make(struct oci *oci, struct oci_state *ret, int *ret_folder, int *ret_master,
+		struct err *err)
 {
 	const char *id = oci->words[0];
 	struct err ignored = ERR_INIT; /* the first failure is the one to tell */
@@ -172,7 +176,7 @@ int oci_make(struct oci *oci, struct oci_state *ret, int *ret_folder, int *ret_m
 	AUTO_CLOSE int folder = oci_folder_new(oci, id, err);
 	if (folder < 0)
 		return folder;
-	int r = oci_bundle(oci, id, ret, err);
+	int r = read_bundle(oci, id, ret, err);
 	if (r < 0) {
 		if (oci_folder_remove(oci, id, &ignored) < 0)
 			oci_log(oci, "warning", ignored.msg);
@@ -202,12 +206,13 @@ int oci_create(struct oci *oci, struct err *err)
 	struct oci_state state = {.created_ns = 0};
 
 	oci->options.detach = true;
-	int r = oci_make(oci, &state, &folder, &master, err);
+	int r = make(oci, &state, &folder, &master, err);
 	record_done(&oci_state_record, &state);
 	return r;
 }
 
-int oci_go(struct oci *oci, const struct oci_state *state, int folder, struct err *err)
+/* Lets its program go, and runs the poststart hooks. */
+static int go(struct oci *oci, const struct oci_state *state, int folder, struct err *err)
 {
 	struct err ignored = ERR_INIT; /* the failed hook is what to tell */
 	pid_t pid = 0;
@@ -241,7 +246,7 @@ int oci_start(struct oci *oci, struct err *err)
 	if (folder < 0)
 		return folder;
 	oci_describe(oci, &state);
-	int r = oci_go(oci, &state, folder, err);
+	int r = go(oci, &state, folder, err);
 	record_done(&oci_state_record, &state);
 	return r;
 }
@@ -251,7 +256,7 @@ static int run_made(struct oci *oci, struct oci_state *state, int folder, int ma
 {
 	struct err ignored = ERR_INIT; /* the first failure is the one to tell */
 	struct proc_id id = {.pid = 0};
-	int r = oci_go(oci, state, folder, err);
+	int r = go(oci, state, folder, err);
 
 	auto_close(&folder); /* its lock: others may look while it runs */
 	if (r == 0)
@@ -278,7 +283,7 @@ int oci_run(struct oci *oci, struct err *err)
 	int master = -1;
 	int folder = -1;
 
-	int r = oci_make(oci, &state, &folder, &master, err);
+	int r = make(oci, &state, &folder, &master, err);
 	if (r < 0)
 		return r;
 	r = run_made(oci, &state, folder, master, err);

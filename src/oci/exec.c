@@ -79,6 +79,32 @@ static int add_caps(const struct strv *names, struct plan_process *what, struct 
 	return 0;
 }
 
+static int replace_strings(const struct oci_options *o, struct plan_process *what, struct err *err)
+{
+	const struct {
+		const char *text;
+		char **to;
+	} strings[] = {
+		{o->cwd, &what->cwd},
+		{o->apparmor, &what->apparmor},
+		{o->label, &what->selinux_label},
+	};
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < sizeof(strings) / sizeof(strings[0]); i++)
+		r = strings[i].text ? replace(strings[i].to, strings[i].text, err) : 0;
+	return r;
+}
+
+static int replace_identity(const struct oci_options *o, struct plan_process *what, struct err *err)
+{
+	int r = o->user ? set_user(o->user, what, err) : 0;
+
+	if (r == 0 && o->additional_gids)
+		r = add_groups(o->additional_gids, what, err);
+	return r < 0 ? r : add_caps(&o->cap, what, err);
+}
+
 /* The container's own process with other words, and what the options say. */
 static int from_words(const struct oci *oci, const struct plan_process *own,
 		      struct plan_process *ret, struct err *err)
@@ -95,17 +121,9 @@ static int from_words(const struct oci *oci, const struct plan_process *own,
 		r = strv_add(&ret->args, oci->words[i], err);
 	for (size_t i = 0; i < o->env.n && r == 0; i++)
 		r = strv_set_env(&ret->env, o->env.v[i], err);
-	if (r == 0 && o->cwd)
-		r = replace(&ret->cwd, o->cwd, err);
-	if (r == 0 && o->apparmor)
-		r = replace(&ret->apparmor, o->apparmor, err);
-	if (r == 0 && o->label)
-		r = replace(&ret->selinux_label, o->label, err);
-	if (r == 0 && o->user)
-		r = set_user(o->user, ret, err);
-	if (r == 0 && o->additional_gids)
-		r = add_groups(o->additional_gids, ret, err);
-	return r < 0 ? r : add_caps(&o->cap, ret, err);
+	if (r == 0)
+		r = replace_strings(o, ret, err);
+	return r < 0 ? r : replace_identity(o, ret, err);
 }
 
 /* What to run. The container's filter holds for all its processes. */

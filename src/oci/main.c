@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -51,18 +50,19 @@ static void speak_as_go(char *message)
 					      "Operation not permitted", "No such process"};
 
 	for (size_t i = 0; i < sizeof(phrases) / sizeof(phrases[0]); i++) {
-		for (char *at = message; (at = strstr(at, phrases[i])); at++)
-			*at = (char)tolower((unsigned char)*at);
+		char *at = message;
+		while ((at = strstr(at, phrases[i])))
+			*at++ |= ' '; /* lower case */
 	}
 }
 
-void oci_log(const struct oci *oci, const char *level, const char *said)
+void oci_log(const struct oci *oci, const char *level, const char *text)
 {
 	AUTO_BUF struct buf line = BUF_INIT;
 	struct err ignored = ERR_INIT; /* there is nowhere left to tell of it */
 	char message[ERR_MSG_MAX];
 
-	(void)snprintf(message, sizeof(message), "%s", said);
+	(void)snprintf(message, sizeof(message), "%s", text);
 	speak_as_go(message);
 	fprintf(stderr, "hull-oci: ");
 	for (const char *p = message; *p; p++)
@@ -93,8 +93,8 @@ static void print_command_help(const struct oci_command *c)
 	printf("usage: hull-oci [GLOBAL OPTION…] %s [OPTION…] %s\n\n%s\n\n", c->name, c->words,
 	       c->help);
 	for (const struct oci_option *o = c->options; o->name; o++) {
-		char letter[] = {o->letter ? '-' : ' ', o->letter ? o->letter : ' ', '\0'};
-		printf("  %s --%-20s %s\n", letter, o->name, o->help);
+		printf("  %s%c --%-20s %s\n", o->letter ? "-" : " ", o->letter ? o->letter : ' ',
+		       o->name, o->help);
 	}
 }
 
@@ -199,39 +199,67 @@ static int carry_out(struct oci *oci, const struct oci_command *c, char **argv, 
 	return r;
 }
 
+/* What needs no command; true when it was one of those. */
+static bool told(const char *word)
+{
+	if (strcmp(word, "--version") == 0 || strcmp(word, "-v") == 0)
+		print_version();
+	else if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
+		print_help();
+	else
+		return false;
+	return true;
+}
+
+/* The global options; *ret_i is the first word behind them. 1: told, nothing else is asked. */
+static int read_globals(struct oci *oci, int argc, char **argv, int *ret_i, struct err *err)
+{
+	int i = 1;
+
+	while (i < argc && argv[i][0] == '-') {
+		if (told(argv[i]))
+			return 1;
+		int r = global_option(oci, argv, i, argc, err);
+		if (r == 0)
+			r = err_set(err, EINVAL, "%s: no such option (see hull-oci --help)",
+				    argv[i]);
+		if (r < 0)
+			return r;
+		i += r;
+	}
+	*ret_i = i;
+	return 0;
+}
+
+static int dispatch(struct oci *oci, const struct oci_command *c, int argc, char **argv,
+		    struct err *err)
+{
+	if (!c)
+		return err_set(err, EINVAL, "'%s': no such command (see hull-oci --help)", argv[0]);
+	int r = carry_out(oci, c, argv + 1, (size_t)(argc - 1), err);
+	if (r >= 0 && (fflush(stdout) != 0 || ferror(stdout)))
+		r = err_set(err, EIO, "cannot write to standard output");
+	return r;
+}
+
 int main(int argc, char **argv)
 {
 	struct oci oci = {.root_fd = -1, .caller = {.say = warn, .ctx = &oci}};
 	struct err err = ERR_INIT;
-	int i = 1;
-	int r = 0;
+	const struct oci_command *c = NULL;
+	int i = argc;
 
-	while (i < argc && argv[i][0] == '-' && r >= 0) {
-		if (strcmp(argv[i], "--version") == 0 || strcmp(argv[i], "-v") == 0) {
-			print_version();
-			return 0;
-		}
-		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
-			print_help();
-			return 0;
-		}
-		r = global_option(&oci, argv, i, argc, &err);
-		if (r == 0)
-			r = err_set(&err, EINVAL, "%s: no such option (see hull-oci --help)",
-				    argv[i]);
-		i += r > 0 ? r : 0;
-	}
-	const struct oci_command *c = r >= 0 && i < argc ? find_command(argv[i]) : NULL;
-	if (r >= 0 && i == argc) {
+	int r = read_globals(&oci, argc, argv, &i, &err);
+	if (r == 1)
+		return 0;
+	if (r == 0 && i == argc) {
 		print_help();
 		return EXIT_FAILED;
 	}
-	if (r >= 0 && !c)
-		r = err_set(&err, EINVAL, "'%s': no such command (see hull-oci --help)", argv[i]);
-	if (r >= 0)
-		r = carry_out(&oci, c, argv + i + 1, (size_t)(argc - i - 1), &err);
-	if (r >= 0 && (fflush(stdout) != 0 || ferror(stdout)))
-		r = err_set(&err, EIO, "cannot write to standard output");
+	if (r == 0) {
+		c = find_command(argv[i]);
+		r = dispatch(&oci, c, argc - i, argv + i, &err);
+	}
 	if (r >= 0)
 		return r;
 	oci_log(&oci, "error", err.msg);

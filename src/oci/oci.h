@@ -68,7 +68,7 @@ int oci_args(struct oci *oci, const struct oci_command *command, char **argv, si
 	     struct err *err) HULL_MUST_CHECK;
 
 /* A warning or an error to standard error, and to --log. */
-void oci_log(const struct oci *oci, const char *level, const char *message);
+void oci_log(const struct oci *oci, const char *level, const char *text);
 
 /* How many descriptors from 3 on the program gets: --preserve-fds and LISTEN_FDS, checked to be
  * open. */
@@ -124,19 +124,6 @@ void oci_describe(struct oci *oci, const struct oci_state *state);
 
 /* --- steps that several commands share --- */
 
-/* Reads the bundle of --bundle (or the working folder) into a new state for `id`. */
-int oci_bundle(const struct oci *oci, const char *id, struct oci_state *ret, struct err *err)
-	HULL_MUST_CHECK;
-
-/* Makes the container of words[0]; *ret_folder is its locked folder, *ret_master its terminal or
- * -1, both the caller's. On failure nothing is left. */
-int oci_make(struct oci *oci, struct oci_state *ret, int *ret_folder, int *ret_master,
-	     struct err *err) HULL_MUST_CHECK;
-
-/* Lets its program go, and runs the poststart hooks. */
-int oci_go(struct oci *oci, const struct oci_state *state, int folder, struct err *err)
-	HULL_MUST_CHECK;
-
 /* Ends it and removes every trace; poststop hooks run. */
 int oci_remove(struct oci *oci, const struct oci_state *state, struct err *err) HULL_MUST_CHECK;
 
@@ -146,9 +133,9 @@ int oci_send_console(const char *path, int master, struct err *err) HULL_MUST_CH
 /* Writes a pid and nothing else to --pid-file, when there is one. */
 int oci_put_pid(const struct oci *oci, pid_t pid, struct err *err) HULL_MUST_CHECK;
 
-/* Waits for a child in the foreground: hands signals on, and a terminal's bytes (master, or -1;
- * taken). Returns its status as a shell counts. */
-int oci_follow(pid_t pid, int master, struct err *err) HULL_MUST_CHECK;
+/* Waits for a child in the foreground: hands signals on, and a terminal's bytes (given: its
+ * master, taken, or -1). Returns its status as a shell counts. */
+int oci_follow(pid_t pid, int given, struct err *err) HULL_MUST_CHECK;
 
 /* The commands, each in the file of its name. */
 int oci_create(struct oci *oci, struct err *err);

@@ -120,6 +120,8 @@ mapped='c["linux"]["namespaces"].append({"type": "user"})
 c["linux"]["uidMappings"] = c["linux"]["gidMappings"] = [{"containerID": 0, "hostID": 100000, "size": 65536}]'
 check 'a user namespace maps its ids' is '0 100000 65536 0' once 'echo $(cat /proc/self/uid_map) $(id -u)' "$mapped"
 check 'devices are there in a user namespace too' is 1:3 once 'stat -c %t:%T /dev/null; echo x >/dev/null' "$mapped"
+check 'a bind that its root may not reach is there' is 'from the host' once 'cat /tmp/note' "$mapped
+c['mounts'].append({'destination': '/tmp/note', 'type': 'bind', 'source': '$tmp/note', 'options': ['rbind', 'ro']})"
 open_elsewhere() {
 	once 'echo $(ls /proc/self/fd)' 9<note
 }
