@@ -93,11 +93,8 @@ static int judge_capabilities(const struct reader *reader, struct err *err)
 
 	if (p->cap_effective & ~p->cap_permitted)
 		return err_set(err, EINVAL, "effective: holds more than permitted");
-	if (p->cap_ambient & ~within)
-		doc_say(reader->config,
-			"process.capabilities.ambient: what is not permitted and inheritable is "
-			"passed over");
-	p->cap_ambient &= within;
+	p->cap_ambient &=
+		within; /* the kernel would refuse the rest, which runc's default asks for */
 	return 0;
 }
 
