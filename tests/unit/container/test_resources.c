@@ -409,14 +409,17 @@ static int opened(const struct trial *t, unsigned minor, int mode)
 	return waitpid(pid, &status, 0) == pid ? WEXITSTATUS(status) : -1;
 }
 
-TEST(device_rules_are_the_specified_ones_and_the_promised_nodes)
+TEST(device_rules_are_the_specified_ones_and_a_node_alone_is_no_rule)
 {
 	if (!rig_can())
 		return;
 	AUTO_TRIAL struct trial t;
 	trial_init(&t);
 	rule(&t, true, 'a', UINT32_MAX, UINT32_MAX, "rwm");
+	rule(&t, false, 'c', 1, 1, ""); /* mem, a node */
 	rule(&t, false, 'c', 1, 11, "r"); /* kmsg, to be read */
+	rule(&t, false, 'c', 1, 3, "rwm");
+	rule(&t, false, 'c', 1, 9, "rwm");
 	EXPECT_EQ(trial_run(&t), 0);
 	EXPECT_EQ(opened(&t, 3, O_RDWR), 0);
 	EXPECT_EQ(opened(&t, 9, O_RDONLY), 0);
