@@ -142,7 +142,7 @@ static void follow(pid_t pid, int master, int signals)
 int oci_follow(pid_t pid, int given, struct err *err)
 {
 	AUTO_CLOSE int master = given;
-	struct termios old;
+	struct termios old = {.c_iflag = 0};
 	struct termios raw;
 	sigset_t all;
 	sigset_t before;

@@ -170,11 +170,27 @@ struct plan_mount *rig_mount(struct rig *rig, const char *type, const char *sour
 	return m;
 }
 
+/* The device rules that spec/ gives every workload, in short. */
+static void usual_rules(struct rig *rig)
+{
+	static const uint32_t majors[] = {1, 5, 136};
+
+	for (size_t i = 0; i < sizeof(majors) / sizeof(majors[0]); i++) {
+		struct plan_device *d = list_add(&rig->plan.limits.devices, &plan_device_record);
+		if (!d || !(d->access = strdup("rwm")))
+			die("rig", NULL);
+		d->type = 'c';
+		d->major = majors[i];
+		d->minor = UINT32_MAX;
+	}
+}
+
 void rig_specified(struct rig *rig)
 {
 	const uint64_t safe = MS_NOSUID | MS_NODEV | MS_NOEXEC;
 
 	rig->plan.as_specified = true;
+	usual_rules(rig);
 	rig_mount(rig, "proc", "proc", "/proc", safe, NULL);
 	rig_mount(rig, "tmpfs", "tmpfs", "/dev", MS_NOSUID | MS_STRICTATIME,
 		  "mode=755,size=65536k");
