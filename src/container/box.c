@@ -455,6 +455,8 @@ void box_main(struct box *box)
 	if (r == 0)
 		r = describe_filter(box, &filter, &err);
 	p.listener_state = filter.data;
+	if (r == 0 && box->start >= 0)
+		r = process_find(p.what, &err);
 	if (r == 0)
 		r = box_console(box, &tty, &err);
 	if (r == 0)

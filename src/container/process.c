@@ -328,13 +328,48 @@ static int exec_in_folder(struct process *p, const char *dir, size_t n, const ch
 	return err_set(err, -r, "execute '%s': %s", path, strerrordesc_np(-r));
 }
 
+static const char *search_path(const struct plan_process *what)
+{
+	const char *dirs = strv_env(&what->env, "PATH");
+
+	return dirs ? dirs : "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+}
+
+static int not_in_path(const char *name, bool denied, struct err *err)
+{
+	if (denied)
+		return err_set(err, EACCES, "execute '%s': %s", name, strerrordesc_np(EACCES));
+	return err_set(err, ENOENT, "'%s': executable file not found in PATH", name);
+}
+
+int process_find(const struct plan_process *what, struct err *err)
+{
+	const char *name = what->args.n > 0 ? what->args.v[0] : "";
+	const char *dirs = search_path(what);
+	bool denied = false;
+	char path[4096];
+
+	if (name[0] == '/')
+		return access(name, X_OK) < 0 ? err_sys(err, "execute '%s'", name) : 0;
+	if (!*name || strchr(name, '/')) /* the working folder is not entered yet */
+		return 0;
+	for (;; dirs++) {
+		size_t n = strcspn(dirs, ":");
+		int len = snprintf(path, sizeof(path), "%.*s/%s", (int)n, dirs, name);
+		if (dirs[0] != '/' || (size_t)len >= sizeof(path) || access(path, X_OK) == 0)
+			return 0;
+		denied |= errno == EACCES;
+		dirs += n;
+		if (*dirs == '\0')
+			return not_in_path(name, denied, err);
+	}
+}
+
 static int exec_in_path(struct process *p, const char *name, struct err *err)
 {
-	const char *dirs = strv_env(&p->what->env, "PATH");
+	const char *dirs = search_path(p->what);
 	bool denied = false;
 
-	if (!dirs)
-		dirs = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 	for (;;) {
 		size_t n = strcspn(dirs, ":");
 		int r = n ? exec_in_folder(p, dirs, n, name, err)
@@ -346,9 +381,7 @@ static int exec_in_path(struct process *p, const char *name, struct err *err)
 			break;
 		dirs += n + 1;
 	}
-	if (denied)
-		return err_set(err, EACCES, "execute '%s': %s", name, strerrordesc_np(EACCES));
-	return err_set(err, ENOENT, "'%s': executable file not found in PATH", name);
+	return not_in_path(name, denied, err);
 }
 
 static int exec_program(struct process *p, struct err *err)

@@ -30,6 +30,10 @@ struct process {
 	const char *listener_state; /* then: what is sent beside the descriptor (listener.h) */
 };
 
+/* Whether the program is there at all, in the workload's root: what can be told before the start
+ * (callers of a runtime expect it of create). ENOENT and EACCES as its execve would fail. */
+int process_find(const struct plan_process *what, struct err *err) HULL_MUST_CHECK;
+
 /* Finds the user, sets rlimits, schedule, umask, keyring and working folder. p->what, sock and io
  * are set. */
 int process_prepare(struct process *p, struct err *err) HULL_MUST_CHECK;
