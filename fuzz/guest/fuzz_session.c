@@ -124,6 +124,14 @@ static void over(void *ctx, const struct err *why)
 	*(bool *)ctx = true;
 }
 
+static int disk(void *ctx, struct isolation *iso, const struct machine_order *order, bool show,
+		struct err *err)
+{
+	if (!iso || order->target[0] != '/' || !order->serial)
+		abort();
+	return show ? 0 : err_set(err, EBUSY, "in use");
+}
+
 static void set_clock(void *ctx, uint64_t ns)
 {
 }
@@ -165,6 +173,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 					.layers_fd = -1,
 					.prepare = prepare,
 					.over = over,
+					.disk = disk,
 					.clock = set_clock,
 					.ctx = &is_over};
 	if (session_new(&config, &session, &err) < 0)

@@ -50,7 +50,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 
 	if (json_parse((const char *)data, n, 1 << 20, "profile", &doc, &err) < 0)
 		return 0;
-	if (spec_seccomp(doc, &what, &err) < 0)
+	if (spec_seccomp(doc, NULL, false, &what, &err) < 0)
 		return 0;
 	judge((const struct sock_filter *)(const void *)what.seccomp.data,
 	      what.seccomp.len / sizeof(struct sock_filter));

@@ -15,9 +15,12 @@ struct err;
 /*
  * Writes the file or folder `path` inside rootfd (links resolved as a process chrooted there would,
  * but for the last part) with all below it. The stream's names begin with the last part of path, or
- * with "." when path ends in "/.".
+ * with "." when path ends in "/.". whole: it is a root to be used as one elsewhere: folders that
+ * something else is mounted on are empty, and such files left out; hard links stay such, and
+ * attributes of users and programs' capabilities are written (SCHILY.xattr).
  */
-int archive_write(int rootfd, const char *path, int out, struct err *err) HULL_MUST_CHECK;
+int archive_write(int rootfd, const char *path, int out, bool whole, struct err *err)
+	HULL_MUST_CHECK;
 
 /*
  * Unpacks a stream at `path` inside rootfd: into it when it is a folder (or the stream begins with

@@ -104,6 +104,16 @@ void buf_consume(struct buf *b, size_t n)
 	b->len -= n;
 }
 
+const char *buf_last_line(struct buf *b, const char *none)
+{
+	while (b->len > 0 && b->data[b->len - 1] == '\n')
+		b->data[--b->len] = '\0';
+	if (b->len == 0)
+		return none;
+	const char *nl = strrchr(b->data, '\n');
+	return nl ? nl + 1 : b->data;
+}
+
 int buf_check(const struct buf *b, struct err *err)
 {
 	return b->bad ? err_set(err, ENOMEM, "out of memory") : 0;

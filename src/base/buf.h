@@ -48,6 +48,10 @@ void buf_le64(struct buf *b, uint64_t v);
 /* Takes n bytes off the front. */
 void buf_consume(struct buf *b, size_t n);
 
+/* The last line that is not empty, borrowed until b changes; `none` when there is none. Line feeds
+ * at the end of b are cut off. */
+const char *buf_last_line(struct buf *b, const char *none);
+
 /* ENOMEM when any append was lost, else 0. */
 int buf_check(const struct buf *b, struct err *err) HULL_MUST_CHECK;
 

@@ -324,12 +324,37 @@ void db_rollback(struct db **txn)
 	*txn = NULL;
 }
 
+/* A file that is not there holds nothing to be lost. */
+static int sync_path(const char *path, int flags, struct err *err)
+{
+	AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | flags);
+
+	if (fd < 0)
+		return errno == ENOENT ? 0 : err_sys(err, "open '%s'", path);
+	return fsync(fd) < 0 ? err_sys(err, "write '%s' to disk", path) : 0;
+}
+
+/*
+ * The checkpoint alone is no promise: beside readers it does nothing, and says so to nobody. So the
+ * log is synced whatever it did, and the folder that has its name. (Closing the log's file drops no
+ * lock: SQLite's are on the database and its index.)
+ */
 int db_sync(struct db *db, struct err *err)
 {
+	char path[PATH_MAX];
+
 	int r = sqlite3_wal_checkpoint_v2(db->handle, "main", SQLITE_CHECKPOINT_PASSIVE, NULL,
 					  NULL);
-
 	/* Full: the log is on disk by then, only its place in the file is still to be found. */
-	return r == SQLITE_OK || r == SQLITE_BUSY || (r & 0xff) == SQLITE_FULL ? 0
-									       : db_fail(db, err);
+	if (r != SQLITE_OK && r != SQLITE_BUSY && (r & 0xff) != SQLITE_FULL)
+		return db_fail(db, err);
+	if (snprintf(path, sizeof(path), "%s-wal", db->path) >= (int)sizeof(path))
+		return err_set(err, ENAMETOOLONG, "database '%.100s…': path too long", db->path);
+	r = sync_path(path, 0, err);
+	char *slash = strrchr(path, '/');
+	if (r == 0 && slash) {
+		slash[slash == path] = '\0';
+		r = sync_path(path, O_DIRECTORY, err);
+	}
+	return r;
 }

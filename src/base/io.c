@@ -28,6 +28,23 @@ int write_all(int fd, const void *bytes, size_t n, const char *what, struct err 
 	return 0;
 }
 
+int pwrite_all(int fd, const void *bytes, size_t n, uint64_t at, const char *what, struct err *err)
+{
+	const char *p = bytes;
+
+	while (n > 0) {
+		ssize_t w = pwrite(fd, p, n, (off_t)at);
+		if (w < 0 && errno == EINTR)
+			continue;
+		if (w < 0)
+			return err_sys(err, "write '%s'", what);
+		p += w;
+		n -= (size_t)w;
+		at += (uint64_t)w;
+	}
+	return 0;
+}
+
 ssize_t read_upto(int fd, void *bytes, size_t n, const char *what, struct err *err)
 {
 	char *p = bytes;

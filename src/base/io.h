@@ -15,6 +15,10 @@ struct err;
 int write_all(int fd, const void *bytes, size_t n, const char *what, struct err *err)
 	HULL_MUST_CHECK;
 
+/* Writes all n bytes at offset `at` of the file; the rest as above. */
+int pwrite_all(int fd, const void *bytes, size_t n, uint64_t at, const char *what, struct err *err)
+	HULL_MUST_CHECK;
+
 /* Reads until n bytes or the end of the file; returns how many bytes came. */
 ssize_t read_upto(int fd, void *bytes, size_t n, const char *what, struct err *err) HULL_MUST_CHECK;
 

@@ -20,6 +20,7 @@ struct watch {
 	watch_fn *fn; /* NULL: removed */
 	void *ctx;
 	int fd;
+	uint32_t events;
 };
 
 struct timer {
@@ -38,12 +39,25 @@ struct loop {
 	struct timer *timers; /* soonest first */
 };
 
-uint64_t clock_ms(void)
+uint64_t clock_us(void)
 {
 	struct timespec ts;
 
 	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+uint64_t clock_ms(void)
+{
+	return clock_us() / 1000;
+}
+
+struct timespec clock_after(uint64_t delay_ms)
+{
+	uint64_t ms = clock_ms() + delay_ms;
+
+	return (struct timespec){.tv_sec = (time_t)(ms / 1000),
+				 .tv_nsec = (long)(ms % 1000) * 1000000};
 }
 
 int loop_new(struct loop **ret, struct err *err)
@@ -85,14 +99,32 @@ int loop_watch(struct loop *loop, int fd, uint32_t events, watch_fn *fn, void *c
 	w->loop = loop;
 	w->fn = fn;
 	w->ctx = ctx;
-	w->fd = fd;
-
-	struct epoll_event ev = {.events = events, .data.ptr = w};
-	if (epoll_ctl(loop->fd, EPOLL_CTL_ADD, fd, &ev) < 0)
-		return err_sys(err, "watch descriptor %d", fd);
+	w->fd = -1;
+	int r = watch_move(w, fd, events, err);
+	if (r < 0)
+		return r;
 	w->next = loop->watches;
 	loop->watches = w;
 	*ret = TAKE_PTR(w);
+	return 0;
+}
+
+static void forget(struct watch *w)
+{
+	if (w->fd >= 0)
+		(void)epoll_ctl(w->loop->fd, EPOLL_CTL_DEL, w->fd, NULL);
+	w->fd = -1;
+}
+
+int watch_move(struct watch *w, int fd, uint32_t events, struct err *err)
+{
+	struct epoll_event ev = {.events = events, .data.ptr = w};
+
+	forget(w);
+	if (fd >= 0 && epoll_ctl(w->loop->fd, EPOLL_CTL_ADD, fd, &ev) < 0)
+		return err_sys(err, "watch descriptor %d", fd);
+	w->fd = fd;
+	w->events = events;
 	return 0;
 }
 
@@ -100,8 +132,11 @@ int watch_events(struct watch *w, uint32_t events, struct err *err)
 {
 	struct epoll_event ev = {.events = events, .data.ptr = w};
 
+	if (w->fd >= 0 && w->events == events)
+		return 0;
 	if (epoll_ctl(w->loop->fd, EPOLL_CTL_MOD, w->fd, &ev) < 0)
 		return err_sys(err, "change watch of descriptor %d", w->fd);
+	w->events = events;
 	return 0;
 }
 
@@ -109,7 +144,7 @@ void watch_remove(struct watch **w)
 {
 	if (!*w)
 		return;
-	(void)epoll_ctl((*w)->loop->fd, EPOLL_CTL_DEL, (*w)->fd, NULL);
+	forget(*w);
 	(*w)->fn = NULL;
 	(*w)->loop->dirty = true;
 	*w = NULL;

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <stdint.h>
+#include <time.h>
 
 #include "base/attr.h"
 
@@ -26,12 +27,16 @@ int loop_new(struct loop **ret, struct err *err) HULL_MUST_CHECK;
 void loop_free(struct loop *loop);
 
 /* Watches fd (borrowed; must be open until removed) for `events`; with events 0 it only waits for
- * hang-ups. */
+ * hang-ups. With fd -1 it watches nothing until watch_move(). */
 int loop_watch(struct loop *loop, int fd, uint32_t events, watch_fn *fn, void *ctx,
 	       struct watch **ret, struct err *err) HULL_MUST_CHECK;
 
-/* Changes what is watched for. */
+/* Changes what is watched for; the kernel is asked only when it is a change. */
 int watch_events(struct watch *w, uint32_t events, struct err *err) HULL_MUST_CHECK;
+
+/* Watches another descriptor (-1: none) from now on; allocates nothing. On failure it watches none.
+ */
+int watch_move(struct watch *w, int fd, uint32_t events, struct err *err) HULL_MUST_CHECK;
 
 /* Stops watching and sets *w to NULL; *w may be NULL. */
 void watch_remove(struct watch **w);
@@ -52,5 +57,11 @@ void loop_stop(struct loop *loop);
 
 /* Milliseconds of CLOCK_MONOTONIC. */
 uint64_t clock_ms(void);
+
+/* Microseconds of it. */
+uint64_t clock_us(void);
+
+/* CLOCK_MONOTONIC in delay_ms, for waits that take an instant. */
+struct timespec clock_after(uint64_t delay_ms);
 
 DEFINE_AUTO(struct loop, loop_free)

@@ -40,6 +40,14 @@ int path_open_in(int rootfd, const char *path, int flags, mode_t mode, struct er
 	return fd < 0 ? err_sys(err, "open '%s'", path) : fd;
 }
 
+int path_open_real(const char *path, struct err *err)
+{
+	struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS};
+	int fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
+
+	return fd < 0 ? err_sys(err, "open '%s'", path) : fd;
+}
+
 /* The next component of *path into name (NAME_MAX + 1 bytes); false at the end. */
 static int next_component(const char **path, char *name, struct err *err)
 {

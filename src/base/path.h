@@ -21,6 +21,9 @@ struct err;
 int path_open_in(int rootfd, const char *path, int flags, mode_t mode, struct err *err)
 	HULL_MUST_CHECK;
 
+/* An O_PATH descriptor of the absolute `path`, on whose way no link is followed (ELOOP). */
+int path_open_real(const char *path, struct err *err) HULL_MUST_CHECK;
+
 /*
  * Makes the folder `path` inside rootfd with all its parents (mode for each new one), following
  * links inside the root as path_open_in() does, and returns an O_PATH descriptor of it.

@@ -275,6 +275,35 @@ int proc_wait(pid_t pid, struct err *err)
 	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
+int proc_call(proc_fn *fn, void *ctx, struct err *ret, struct err *err)
+{
+	struct err word = ERR_INIT;
+	int ends[2];
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return err_sys(err, "create pipe");
+	AUTO_CLOSE int from = ends[0];
+	AUTO_CLOSE int to = ends[1];
+	pid_t pid = fork();
+	if (pid < 0)
+		return err_sys(err, "start a process");
+	if (pid == 0) {
+		struct err gone = ERR_INIT; /* nobody waits any more */
+		(void)!fn(ctx, &word);
+		(void)!write_all(to, &word, sizeof(word), "an answer", &gone);
+		_exit(0);
+	}
+	auto_close(&to);
+	ssize_t n = read_upto(from, &word, sizeof(word), "an answer", err);
+	int status = proc_wait(pid, err);
+	if (n < 0 || status < 0)
+		return n < 0 ? (int)n : status;
+	if ((size_t)n != sizeof(word) || !memchr(word.msg, '\0', sizeof(word.msg)))
+		return 0;
+	*ret = word;
+	return 1;
+}
+
 struct pump {
 	int fds[3]; /* ours: its input, output, error */
 	const char *input;
@@ -326,15 +355,6 @@ static void pump_all(struct pump *p)
 	}
 }
 
-/* The last line that is not empty, cut in place. */
-static const char *last_line(struct buf *text)
-{
-	while (text->len > 0 && text->data[text->len - 1] == '\n')
-		text->data[--text->len] = '\0';
-	const char *nl = text->len ? strrchr(text->data, '\n') : NULL;
-	return nl ? nl + 1 : text->len ? text->data : "no reason given";
-}
-
 /* held: -1 for none. */
 static int run(const char *const *argv, const char *input, struct buf *out, int held,
 	       struct err *err)
@@ -376,8 +396,8 @@ static int run(const char *const *argv, const char *input, struct buf *out, int 
 	for (int i = 0; i < 3; i++)
 		auto_close(&p.fds[i]);
 	if (r > 0)
-		return err_set(err, EIO, "%s: %s (exit status %d)", argv[0], last_line(&complaint),
-			       r);
+		return err_set(err, EIO, "%s: %s (exit status %d)", argv[0],
+			       buf_last_line(&complaint, "no reason given"), r);
 	return r < 0 ? r : (out ? buf_check(out, err) : 0);
 }
 

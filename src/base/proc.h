@@ -83,5 +83,13 @@ int proc_run(const char *const *argv, const char *input, struct buf *out, struct
 int proc_run_holding(const char *const *argv, const char *input, int held, struct err *err)
 	HULL_MUST_CHECK;
 
+typedef int proc_fn(void *ctx, struct err *err);
+
+/*
+ * Calls fn in a child, whose rights, namespaces and filters are its own to change. 1: it came to
+ * its end, and *ret says how fn failed (code 0: it did not); 0: the child ended without a word.
+ */
+int proc_call(proc_fn *fn, void *ctx, struct err *ret, struct err *err) HULL_MUST_CHECK;
+
 /* Waits for a child; returns its wait status as the shell counts it: 0-255, or 128 + signal. */
 int proc_wait(pid_t pid, struct err *err) HULL_MUST_CHECK;

@@ -145,6 +145,8 @@ int store_open(const char *root, struct store **ret, struct err *err)
 		r = open_run(s, err);
 	if (r == 0)
 		r = open_db(s, err);
+	if (r == -EACCES && root == default_root)
+		return err_wrap(err, "open store '%s' (HULL_ROOT may name another)", root);
 	if (r < 0)
 		return err_wrap(err, "open store '%.200s'", root);
 	*ret = TAKE_PTR(s);

@@ -7,6 +7,7 @@
  *	root/db                   the records (schema: store_schema.c)
  *	root/layers/KEY.erofs     one file per image layer, complete, never changed
  *	root/blobs/sha256/HEX     compressed layers, manifests and configs as they came
+ *	root/partial/HEX          blobs being fetched: as much as has come
  *	root/tmp/                 what is being made; anything here without a live owner is garbage
  *	root/workloads/ID/        plan, orders, log, writable parts
  *	root/kernels/NAME/        kernels for machines

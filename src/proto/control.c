@@ -15,6 +15,8 @@ static const struct field control_request_fields[] = {
 	FIELD(11, FIELD_U64, struct control_request, timeout_ms),
 	FIELD_OF(12, FIELD_RECORD, struct control_request, exec, &plan_process_record),
 	FIELD_OF(13, FIELD_RECORD, struct control_request, limits, &plan_limits_record),
+	FIELD(14, FIELD_STR, struct control_request, target),
+	FIELD(15, FIELD_BOOL, struct control_request, readonly),
 };
 const struct record control_request_record = RECORD(control_request, control_request_fields);
 
@@ -27,6 +29,7 @@ static const struct field control_reply_fields[] = {
 	FIELD_OF(6, FIELD_RECORD, struct control_reply, exit, &process_exit_record),
 	FIELD_OF(7, FIELD_RECORD, struct control_reply, stats, &isolation_stats_record),
 	FIELD_OF(8, FIELD_RECORD, struct control_reply, top, &isolation_top_record),
+	FIELD_OF(9, FIELD_RECORD, struct control_reply, report, &machine_report_record),
 };
 const struct record control_reply_record = RECORD(control_reply, control_reply_fields);
 

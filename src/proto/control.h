@@ -17,6 +17,7 @@
 
 #include "proto/isolation.h"
 #include "proto/plan.h"
+#include "proto/report.h"
 
 /* Largest packet. A plan_process with its seccomp program fits; a larger request is refused by its
  * sender. */
@@ -38,6 +39,9 @@ enum control_verb {
 	CONTROL_UPDATE, /* limits */
 	CONTROL_STATS,
 	CONTROL_TOP,
+	CONTROL_REPORT, /* of a machine */
+	CONTROL_DISK, /* target, readonly; fd: the file (streams: STREAM_IN); absent: the disk
+			 goes */
 };
 
 /* Bits of `streams`: which descriptors came with the packet, in this order. */
@@ -62,6 +66,8 @@ struct control_request {
 	uint64_t timeout_ms;
 	struct plan_process exec;
 	struct plan_limits limits;
+	char *target;
+	bool readonly;
 };
 
 struct control_reply {
@@ -73,6 +79,7 @@ struct control_reply {
 	struct process_exit exit;
 	struct isolation_stats stats;
 	struct isolation_top top;
+	struct machine_report report;
 };
 
 enum keeper_state {

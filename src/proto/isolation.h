@@ -95,6 +95,13 @@ struct isolation_config {
 
 struct isolation; /* one workload */
 
+/* A file system in a file, to be shown inside a workload that runs. Borrowed. */
+struct isolation_disk {
+	int fd; /* the file, a regular one of whole sectors; -1: what is shown at target goes */
+	const char *target; /* absolute, inside the workload; made when missing */
+	bool readonly;
+};
+
 struct isolation_ops {
 	const char *name; /* "container", "vm" */
 
@@ -138,11 +145,19 @@ struct isolation_ops {
 	void (*update)(struct isolation *iso, const struct plan_limits *limits,
 		       isolation_reply *reply, void *ctx);
 
+	/* Shows a disk or takes one away; no answer. Where the kernel is the host's own it would be
+	 * the one to read the file's file system, which comes from anywhere: ENOTSUP. */
+	void (*disk)(struct isolation *iso, const struct isolation_disk *disk,
+		     isolation_reply *reply, void *ctx);
+
 	/* Answers with a struct isolation_stats. */
 	void (*stats)(struct isolation *iso, isolation_reply *reply, void *ctx);
 
 	/* Answers with a struct isolation_top. */
 	void (*top)(struct isolation *iso, isolation_reply *reply, void *ctx);
+
+	/* Answers with a struct machine_report (proto/report.h). NULL: there is no machine. */
+	void (*report)(struct isolation *iso, isolation_reply *reply, void *ctx);
 
 	/* The host's pid of the workload's first process (machine: of its monitor), 0 when there is
 	 * none; for inspect and repair. */

@@ -27,6 +27,11 @@ static const struct field machine_order_fields[] = {
 	FIELD(6, FIELD_U32, struct machine_order, signal),
 	FIELD(7, FIELD_BOOL, struct machine_order, all),
 	FIELD_OF(8, FIELD_RECORD, struct machine_order, limits, &plan_limits_record),
+	FIELD(9, FIELD_U32, struct machine_order, cpus),
+	FIELD(10, FIELD_U32, struct machine_order, slot),
+	FIELD(11, FIELD_STR, struct machine_order, serial),
+	FIELD(12, FIELD_STR, struct machine_order, target),
+	FIELD(13, FIELD_BOOL, struct machine_order, readonly),
 };
 const struct record machine_order_record = RECORD(machine_order, machine_order_fields);
 

@@ -48,6 +48,11 @@ struct machine_order {
 	uint32_t signal; /* SIGNAL */
 	bool all;
 	struct plan_limits limits; /* UPDATE */
+	uint32_t cpus; /* UPDATE: how many are to be online; 0: as many as are */
+	uint32_t slot; /* DISK, UNDISK: the number of its device */
+	char *serial; /* DISK, UNDISK */
+	char *target; /* DISK, UNDISK: where the workload sees it, absolute */
+	bool readonly; /* DISK */
 };
 
 /* FRAME_ANSWER. FRAME_EXITED carries a process_exit, FRAME_LOG a line as it is. */

@@ -56,6 +56,7 @@ static const struct field plan_process_fields[] = {
 	FIELD(29, FIELD_STR, struct plan_process, seccomp_listener),
 	FIELD(30, FIELD_STR, struct plan_process, seccomp_metadata),
 	FIELD(31, FIELD_BOOL, struct plan_process, detached),
+	FIELD(32, FIELD_BOOL, struct plan_process, keep_groups),
 };
 const struct record plan_process_record = RECORD(plan_process, plan_process_fields);
 
@@ -85,6 +86,7 @@ static const struct field plan_mount_fields[] = {
 	FIELD(16, FIELD_BOOL, struct plan_mount, copy_symlink),
 	FIELD(17, FIELD_BOOL, struct plan_mount, source_nofollow),
 	FIELD(18, FIELD_BOOL, struct plan_mount, target_nofollow),
+	FIELD(19, FIELD_BOOL, struct plan_mount, source_real),
 };
 const struct record plan_mount_record = RECORD(plan_mount, plan_mount_fields);
 
@@ -186,6 +188,7 @@ static const struct field plan_limits_fields[] = {
 	FIELD_OF(28, FIELD_LIST, struct plan_limits, net_priorities, &plan_pair_record),
 	FIELD_OF(29, FIELD_LIST, struct plan_limits, rdma, &plan_rdma_record),
 	FIELD_OF(30, FIELD_LIST, struct plan_limits, unified, &plan_text_pair_record),
+	FIELD(31, FIELD_BOOL, struct plan_limits, memory_check),
 };
 const struct record plan_limits_record = RECORD(plan_limits, plan_limits_fields);
 
@@ -208,6 +211,9 @@ static const struct field plan_machine_fields[] = {
 	FIELD(7, FIELD_STR, struct plan_machine, disk),
 	FIELD(8, FIELD_STR, struct plan_machine, tap),
 	FIELD(9, FIELD_U32, struct plan_machine, accel),
+	FIELD(10, FIELD_U32, struct plan_machine, max_cpus),
+	FIELD(11, FIELD_U64, struct plan_machine, memory_own),
+	FIELD(12, FIELD_U64, struct plan_machine, max_memory),
 };
 static const struct record plan_machine_record = RECORD(plan_machine, plan_machine_fields);
 
@@ -264,5 +270,36 @@ static const struct field plan_fields[] = {
 	FIELD(34, FIELD_BOOL, struct plan, has_memory_policy),
 	FIELD(35, FIELD_U32, struct plan, memory_policy),
 	FIELD(36, FIELD_STR, struct plan, memory_nodes),
+	FIELD(37, FIELD_BOOL, struct plan, rdt_monitor),
+	FIELD(38, FIELD_STR, struct plan, keyring),
+	FIELD(39, FIELD_STR, struct plan, mount_context),
+	FIELD(40, FIELD_STR, struct plan, hook_out),
+	FIELD(41, FIELD_STR, struct plan, hook_err),
+	FIELD(42, FIELD_STR, struct plan, pidfd_receiver),
 };
 const struct record plan_record = RECORD(plan, plan_fields);
+
+const struct plan_join *plan_joined(const struct plan *plan, uint64_t type)
+{
+	const struct plan_join *join = plan->joins.items;
+
+	for (size_t i = 0; i < plan->joins.n; i++) {
+		if (join[i].type == type)
+			return &join[i];
+	}
+	return NULL;
+}
+
+uint32_t plan_limits_cpus(const struct plan_limits *l)
+{
+	if (l->cpu_quota_us == 0 || l->cpu_period_us == 0)
+		return 0;
+	uint64_t n = (l->cpu_quota_us - 1) / l->cpu_period_us + 1;
+	return n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
+}
+
+uint64_t plan_machine_memory(uint64_t own, uint64_t workload)
+{
+	/* the kernel's own record of each page: 64 bytes of 4096 */
+	return own + workload + workload / 64;
+}

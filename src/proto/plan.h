@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/str.h"
+#include "proto/plan_limits.h"
 #include "proto/record.h"
 
 struct plan_rlimit {
@@ -63,6 +64,7 @@ struct plan_process {
 	char *seccomp_listener; /* socket that gets the descriptor of SCMP_ACT_NOTIFY */
 	char *seccomp_metadata; /* sent beside it */
 	bool detached; /* outlives its parent, and has its streams from it */
+	bool keep_groups; /* further groups stay those of who starts it; `groups` are passed over */
 	char *builtin; /* instead of execve: "archive-out" (tar of args[0] to stdout), "archive-in"
 			  (tar from stdin below args[0]) */
 };
@@ -82,6 +84,7 @@ struct plan_mount {
 	char *data; /* file system options, comma-separated */
 	bool copy_up; /* tmpfs: starts with what the image has at target */
 	bool make_source; /* bind: make the missing host folder (docker's -v) */
+	bool source_real; /* bind: source was judged, and has no links in it: none is followed */
 	uint64_t attr_clear; /* MOUNT_ATTR_* named by their opposite ("rw", "exec"): a bind loses
 				them */
 	uint64_t rec_set, rec_clear; /* MOUNT_ATTR_* for the whole tree ("rro", "rexec") */
@@ -128,65 +131,6 @@ struct plan_join {
 	char *path; /* /proc/PID/ns/… or a bind of it */
 };
 
-/* Numbers for cgroups. has_* tells an asked-for 0 or -1 from silence. */
-struct plan_limits {
-	uint64_t memory, memory_swap /* memory + swap; UINT64_MAX: no limit */,
-		memory_reservation; /* bytes */
-	uint64_t cpu_quota_us, cpu_period_us;
-	uint64_t cpu_shares; /* v1's scale, 2 to 262144 */
-	char *cpuset_cpus, *cpuset_mems;
-	uint64_t pids; /* UINT64_MAX: no limit */
-	uint64_t blkio_weight;
-	struct list devices; /* struct plan_device: rules and nodes, in order */
-	uint64_t cpu_burst_us;
-	bool has_cpu_idle;
-	int64_t cpu_idle;
-	uint64_t cpu_rt_runtime_us, cpu_rt_period_us;
-	bool has_swappiness, has_oom_disable;
-	uint64_t swappiness;
-	bool oom_disable;
-	uint64_t memory_kernel, memory_kernel_tcp; /* v1, gone from new kernels */
-	uint64_t blkio_leaf_weight;
-	struct list blkio; /* struct plan_blkio */
-	struct list hugetlb; /* struct plan_pair: "2MB" -> bytes */
-	bool has_net_class;
-	uint32_t net_class; /* v1 net_cls.classid */
-	struct list net_priorities; /* struct plan_pair: interface -> priority */
-	struct list rdma; /* struct plan_rdma */
-	struct list unified; /* struct plan_text_pair: v2 file -> its content */
-};
-
-/* A limit of one block device. */
-struct plan_blkio {
-	uint32_t kind; /* enum plan_blkio_kind */
-	uint32_t major, minor;
-	uint64_t value; /* weight, bytes or operations per second */
-};
-
-enum plan_blkio_kind {
-	BLKIO_WEIGHT,
-	BLKIO_LEAF_WEIGHT,
-	BLKIO_READ_BPS,
-	BLKIO_WRITE_BPS,
-	BLKIO_READ_IOPS,
-	BLKIO_WRITE_IOPS,
-};
-
-struct plan_pair {
-	char *name;
-	uint64_t value;
-};
-
-struct plan_text_pair {
-	char *name, *value;
-};
-
-struct plan_rdma {
-	char *device;
-	bool has_handles, has_objects;
-	uint32_t handles, objects;
-};
-
 /* A program run at a point of a workload's life (runtime-spec "POSIX-platform Hooks"). */
 struct plan_hook {
 	uint32_t point; /* enum plan_hook_point */
@@ -224,11 +168,17 @@ struct plan_machine {
 	char *modules; /* EROFS of the kernel's /lib/modules; NULL: none */
 	char *kernel_args; /* the user's, appended */
 	uint64_t memory; /* bytes of guest memory: the workload's limit and the kernel's own need */
-	uint32_t cpus;
+	uint32_t cpus; /* online when it has booted */
 	char *disk; /* the writable ext4 image on the host */
 	char *tap; /* name of the host interface; NULL: no network */
 	uint32_t accel; /* enum plan_accel, from the probe */
+	uint32_t max_cpus; /* what it is made with; fewer than cpus: as many as those */
+	uint64_t memory_own; /* of `memory`, what the kernel needs for itself; 0: not known */
+	uint64_t max_memory; /* what it may be given while it runs; less than memory: no more */
 };
+
+/* The memory of a machine whose kernel needs `own` bytes and whose workload may take `workload`. */
+uint64_t plan_machine_memory(uint64_t own, uint64_t workload);
 
 enum plan_accel { ACCEL_TCG, ACCEL_KVM };
 
@@ -262,11 +212,16 @@ struct plan {
 	struct strv annotations; /* "key=value" */
 	char *rdt_closid, *rdt_l3, *rdt_mb; /* resctrl: group ("": by the plan's id; NULL: no
 					       resctrl), and schemata lines */
+	bool rdt_monitor; /* counted by a group of its own */
 	struct list net_devices; /* struct plan_text_pair: host interface -> name inside ("": the
 				    same) */
 	bool has_memory_policy;
 	uint32_t memory_policy; /* MPOL_* with its flags */
 	char *memory_nodes; /* "0-3,7" */
+	char *keyring; /* the processes' session keyring; "": none is made; NULL: one for each */
+	char *mount_context; /* which option mount_label is; NULL: "context" */
+	char *hook_out, *hook_err; /* host files that what hooks write is appended to; NULL: none */
+	char *pidfd_receiver; /* host socket that gets a pidfd of the first process */
 };
 
 struct plan_time_offset {
@@ -274,6 +229,9 @@ struct plan_time_offset {
 	int64_t seconds;
 	uint32_t nanoseconds;
 };
+
+/* The namespace of this type that the plan joins, or NULL. */
+const struct plan_join *plan_joined(const struct plan *plan, uint64_t type);
 
 /* Table forms, for record_encode() and record_decode(). */
 extern const struct record plan_record;

@@ -95,6 +95,7 @@ static int read_objects(struct oci *oci, struct json_object *doc, struct err *er
 	int r = json_get_obj(doc, "process", &process, err);
 	if (r > 0)
 		r = spec_process(process, oci->config, &oci->plan->process, err);
+	oci->plan->process.keep_groups = oci_annotated(oci->plan, "run.oci.keep_original_groups");
 	if (r >= 0)
 		r = json_get_obj(doc, "linux", &linux_obj, err);
 	return r > 0 ? oci_linux(oci, linux_obj, err) : r;
@@ -115,13 +116,15 @@ static int read_plan(struct oci *oci, struct json_object *doc, struct err *err)
 	if (r >= 0 && !oci->plan->root.path)
 		return err_set(err, EINVAL, "root: missing");
 	if (r >= 0)
+		r = doc_map(doc, "annotations", add_annotation, oci, err);
+	if (r >= 0)
+		r = oci_annotations(oci, err);
+	if (r >= 0)
 		r = read_objects(oci, doc, err);
 	if (r >= 0)
 		r = doc_parts(doc, DOC_TABLE(parts), oci, err);
 	if (r >= 0)
 		r = read_names(doc, oci->plan, err);
-	if (r >= 0)
-		r = doc_map(doc, "annotations", add_annotation, oci, err);
 	if (r >= 0 && !oci_owns(oci->plan, CLONE_NEWNS))
 		return err_set(err, EINVAL, "linux.namespaces: without a mount namespace");
 	return r < 0 ? r : 0;

@@ -27,6 +27,16 @@ struct oci {
  * it, or joined by a path that leads to another. */
 bool oci_owns(const struct plan *plan, uint32_t type);
 
+/* The plan's annotation `key`, borrowed, or NULL; and whether there is one that is not "0". */
+const char *oci_annotation(const struct plan *plan, const char *key);
+bool oci_annotated(const struct plan *plan, const char *key);
+
+/* What annotations of crun's say: by themselves; to a time namespace; instead of linux.seccomp (1
+ * when they do). */
+int oci_annotations(struct oci *oci, struct err *err) HULL_MUST_CHECK;
+int oci_time_annotation(struct plan *plan, struct err *err) HULL_MUST_CHECK;
+int oci_filter_annotation(struct plan *plan, struct err *err) HULL_MUST_CHECK;
+
 /* The object `linux`, with all that is in it; names its fields itself. */
 int oci_linux(struct oci *oci, struct json_object *obj, struct err *err) HULL_MUST_CHECK;
 

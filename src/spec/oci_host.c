@@ -42,9 +42,10 @@ static int add_schemata(struct json_object *obj, char **l3, struct err *err)
 	return *l3 ? 0 : err_set(err, ENOMEM, "out of memory");
 }
 
+/* The first two are old words for the third, but each container's counters were one group's. */
 static int read_monitoring(const struct oci *oci, struct json_object *obj, struct err *err)
 {
-	static const char *const keys[] = {"enableCMT", "enableMBM", "enableMonitoring"};
+	static const char *const keys[] = {"enableCMT", "enableMBM"};
 
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
 		bool on = false;
@@ -79,6 +80,8 @@ int oci_rdt(void *ctx, struct json_object *obj, struct err *err)
 		r = judge_closid(plan->rdt_closid, err);
 	if (r >= 0)
 		r = add_schemata(obj, &plan->rdt_l3, err);
+	if (r >= 0)
+		r = json_get_bool(obj, "enableMonitoring", &plan->rdt_monitor, err);
 	return r < 0 ? r : read_monitoring(oci, obj, err);
 }
 

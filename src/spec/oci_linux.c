@@ -120,8 +120,17 @@ int oci_linux(struct oci *oci, struct json_object *obj, struct err *err)
 
 	if (read_linux(oci, obj, err) < 0)
 		return doc_in(err, "linux");
-	int r = read_limits(oci, obj, err); /* these two name their fields themselves */
+	int r = read_limits(oci, obj, err); /* these name their fields themselves */
 	if (r >= 0)
-		r = json_get_obj(obj, "seccomp", &seccomp, err);
-	return r > 0 ? spec_seccomp(seccomp, &oci->plan->process, err) : r;
+		r = oci_time_annotation(oci->plan, err);
+	if (r >= 0)
+		r = oci_filter_annotation(oci->plan, err);
+	if (r != 0)
+		return r;
+	r = json_get_obj(obj, "seccomp", &seccomp, err);
+	return r > 0 ? spec_seccomp(seccomp, oci_annotation(oci->plan, "run.oci.seccomp.receiver"),
+				    oci_annotated(oci->plan,
+						  "run.oci.seccomp_fail_unknown_syscall"),
+				    &oci->plan->process, err)
+		     : r;
 }

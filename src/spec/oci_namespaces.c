@@ -2,6 +2,7 @@
 /* Namespaces: which are made and which joined, and what belongs to them. */
 #include <errno.h>
 #include <linux/sched.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -18,17 +19,6 @@ static const struct doc_word kinds[] = {
 	{"cgroup", CLONE_NEWCGROUP}, {"time", CLONE_NEWTIME},
 };
 
-static const struct plan_join *find_join(const struct plan *plan, uint64_t type)
-{
-	const struct plan_join *join = plan->joins.items;
-
-	for (size_t i = 0; i < plan->joins.n; i++) {
-		if (join[i].type == type)
-			return &join[i];
-	}
-	return NULL;
-}
-
 /* Whether a path leads to the namespace that we are in ourselves; one that cannot be looked at
  * is somebody else's: joining it will tell. */
 static bool is_own(const struct plan_join *join)
@@ -40,6 +30,7 @@ static bool is_own(const struct plan_join *join)
 		{CLONE_NEWNET, "/proc/self/ns/net"},
 		{CLONE_NEWIPC, "/proc/self/ns/ipc"},
 		{CLONE_NEWUTS, "/proc/self/ns/uts"},
+		{CLONE_NEWUSER, "/proc/self/ns/user"},
 	};
 	struct stat ours;
 	struct stat theirs;
@@ -54,7 +45,7 @@ static bool is_own(const struct plan_join *join)
 
 bool oci_owns(const struct plan *plan, uint32_t type)
 {
-	const struct plan_join *join = find_join(plan, type);
+	const struct plan_join *join = plan_joined(plan, type);
 
 	return plan->namespaces & type || (join && !is_own(join));
 }
@@ -70,7 +61,7 @@ static int read_namespace(void *ctx, struct json_object *obj, struct err *err)
 		r = doc_path(obj, "path", &path, err);
 	if (r < 0)
 		return r;
-	if (oci->plan->namespaces & type || find_join(oci->plan, type))
+	if (oci->plan->namespaces & type || plan_joined(oci->plan, type))
 		return err_set(err, EINVAL, "type: given twice");
 	if (!path) {
 		oci->plan->namespaces |= type;
@@ -82,6 +73,33 @@ static int read_namespace(void *ctx, struct json_object *obj, struct err *err)
 	join->type = (uint32_t)type;
 	join->path = TAKE_PTR(path);
 	return 0;
+}
+
+static void drop_maps(struct list *maps)
+{
+	free(maps->items);
+	*maps = (struct list){NULL, 0};
+}
+
+/*
+ * A namespace that is joined by its path has its maps: what is said of them is passed over (podman
+ * says something, since older runtimes want it). Our own user namespace cannot be joined, and need
+ * not be.
+ */
+static void settle_user(struct plan *plan)
+{
+	struct plan_join *joins = plan->joins.items;
+	const struct plan_join *user = plan_joined(plan, CLONE_NEWUSER);
+
+	if (!user)
+		return;
+	drop_maps(&plan->uid_maps);
+	drop_maps(&plan->gid_maps);
+	if (!is_own(user))
+		return;
+	size_t at = (size_t)(user - joins);
+	free(joins[at].path);
+	joins[at] = joins[--plan->joins.n];
 }
 
 static int read_maps(struct plan *plan, struct json_object *obj, struct err *err)
@@ -97,9 +115,10 @@ static int read_maps(struct plan *plan, struct json_object *obj, struct err *err
 		return err_set(err, EINVAL, "uidMappings: missing, a user namespace needs them");
 	if (made && plan->gid_maps.n == 0)
 		return err_set(err, EINVAL, "gidMappings: missing, a user namespace needs them");
-	if (!made && !find_join(plan, CLONE_NEWUSER) && (plan->uid_maps.n || plan->gid_maps.n))
+	if (!made && !plan_joined(plan, CLONE_NEWUSER) && (plan->uid_maps.n || plan->gid_maps.n))
 		return err_set(err, EINVAL, "%s: needs a user namespace",
 			       plan->uid_maps.n ? "uidMappings" : "gidMappings");
+	settle_user(plan);
 	return 0;
 }
 

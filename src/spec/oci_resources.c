@@ -12,9 +12,9 @@
 
 #define AT(member) offsetof(struct plan_limits, member)
 
-/* useHierarchy is how the kernel counts anyway; checkBeforeUpdate is what it does on v2. */
+/* useHierarchy is how the kernel counts anyway. */
 struct ignored {
-	bool hierarchy, check;
+	bool hierarchy;
 };
 
 static int read_memory(void *ctx, struct json_object *obj, struct err *err)
@@ -27,10 +27,10 @@ static int read_memory(void *ctx, struct json_object *obj, struct err *err)
 		{"kernelTCP", DOC_LIMIT, AT(memory_kernel_tcp), 0, 0},
 		{"swappiness", DOC_U64, AT(swappiness), 100, AT(has_swappiness)},
 		{"disableOOMKiller", DOC_BOOL, AT(oom_disable), 0, AT(has_oom_disable)},
+		{"checkBeforeUpdate", DOC_BOOL, AT(memory_check), 0, 0},
 	};
 	static const struct doc_field others[] = {
 		{"useHierarchy", DOC_BOOL, offsetof(struct ignored, hierarchy), 0, 0},
-		{"checkBeforeUpdate", DOC_BOOL, offsetof(struct ignored, check), 0, 0},
 	};
 	struct plan_limits *to = ctx;
 	struct ignored ignored = {0};

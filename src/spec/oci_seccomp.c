@@ -92,8 +92,8 @@ static int read_flags(struct json_object *obj, bool notify, uint32_t *ret, struc
 	return r;
 }
 
-static int read_listener(struct json_object *obj, bool notify, struct plan_process *what,
-			 struct err *err)
+static int read_listener(struct json_object *obj, const char *receiver, bool notify,
+			 struct plan_process *what, struct err *err)
 {
 	AUTO_FREE char *path = NULL;
 	AUTO_FREE char *metadata = NULL;
@@ -101,8 +101,12 @@ static int read_listener(struct json_object *obj, bool notify, struct plan_proce
 	int r = doc_path(obj, "listenerPath", &path, err);
 	if (r >= 0)
 		r = doc_text(obj, "listenerMetadata", &metadata, err);
+	if (r == 0 && !path && receiver && !(path = strdup(receiver)))
+		r = err_set(err, ENOMEM, "out of memory");
 	if (r < 0)
 		return r;
+	if (path && path[0] != '/')
+		return err_set(err, EINVAL, "run.oci.seccomp.receiver: must be absolute");
 	if (metadata && !path)
 		return err_set(err, EINVAL, "listenerMetadata: without a listenerPath");
 	if (notify && !path)
@@ -114,12 +118,27 @@ static int read_listener(struct json_object *obj, bool notify, struct plan_proce
 	return 0;
 }
 
-static int read_seccomp(struct json_object *obj, struct plan_process *what, struct err *err)
+static int judge_names(void *ctx, struct json_object *obj, struct err *err)
+{
+	AUTO_STRV struct strv names = {0};
+	int r = json_get_strv(obj, "names", &names, err);
+
+	for (size_t i = 0; r >= 0 && i < names.n; i++) {
+		if (!rules_known(names.v[i]))
+			return err_set(err, EINVAL, "names: '%.60s' is no system call", names.v[i]);
+	}
+	return r < 0 ? r : 0;
+}
+
+static int read_seccomp(struct json_object *obj, const char *receiver, bool strict,
+			struct plan_process *what, struct err *err)
 {
 	AUTO(auto_rules_free) struct rules *rules = NULL;
 	uint32_t abis = 0;
 
 	int r = rules_parse(obj, NULL, &rules, err);
+	if (r >= 0 && strict)
+		r = doc_list(obj, "syscalls", judge_names, NULL, err);
 	if (r >= 0)
 		r = read_arches(obj, &abis, err);
 	if (r < 0)
@@ -128,15 +147,16 @@ static int read_seccomp(struct json_object *obj, struct plan_process *what, stru
 	bool notify = rules_notify(rules);
 	r = read_flags(obj, notify, &what->seccomp_flags, err);
 	if (r >= 0)
-		r = read_listener(obj, notify, what, err);
+		r = read_listener(obj, receiver, notify, what, err);
 	return r < 0 ? r : rules_program(rules, &what->seccomp, err);
 }
 
-int spec_seccomp(struct json_object *obj, struct plan_process *what, struct err *err)
+int spec_seccomp(struct json_object *obj, const char *receiver, bool strict,
+		 struct plan_process *what, struct err *err)
 {
 	struct plan_process only = {0};
 
-	if (read_seccomp(obj, &only, err) < 0) {
+	if (read_seccomp(obj, receiver, strict, &only, err) < 0) {
 		record_done(&plan_process_record, &only);
 		(void)doc_in(err, "linux.seccomp");
 		return doc_fail(err);

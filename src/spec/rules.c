@@ -65,12 +65,26 @@ static int add_to(struct call_rules *to, const struct rule *rule, struct err *er
 	return 0;
 }
 
+static const struct call *find_call(size_t a, const char *name)
+{
+	const struct abi *abi = &rules_abis[a];
+
+	return bsearch(name, abi->calls, abi->n, sizeof(*abi->calls), compare_call);
+}
+
+bool rules_known(const char *name)
+{
+	bool known = rules_multiplexed(name);
+
+	for (size_t a = 0; a < rules_n_abis; a++)
+		known |= find_call(a, name) != NULL;
+	return known;
+}
+
 static int add_by_name(struct rules *rules, size_t a, const char *name, const struct rule *rule,
 		       struct err *err)
 {
-	const struct abi *abi = &rules_abis[a];
-	const struct call *call = bsearch(name, abi->calls, abi->n, sizeof(*abi->calls),
-					  compare_call);
+	const struct call *call = find_call(a, name);
 
 	return call ? add_to(&rules->calls[a][call->number], rule, err) : 0;
 }

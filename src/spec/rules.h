@@ -52,6 +52,9 @@ void rules_free(struct rules *rules);
 int rules_add(struct rules *rules, const char *name, const struct rule *rule, struct err *err)
 	HULL_MUST_CHECK;
 
+/* Whether any ABI has a call of this name. */
+bool rules_known(const char *name);
+
 /* Writes the program: struct sock_filter[]. Calls beyond the newest known get ENOSYS unless the
  * default is to allow. */
 int rules_program(const struct rules *rules, struct bytes *ret, struct err *err) HULL_MUST_CHECK;

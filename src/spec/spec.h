@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/attr.h"
@@ -63,7 +64,10 @@ int spec_process(struct json_object *obj, const struct spec_config *config,
 int spec_limits(struct json_object *obj, const struct spec_config *config, struct plan_limits *ret,
 		struct err *err) HULL_MUST_CHECK;
 
-/* The program for a `linux.seccomp` object (all actions, flags and conditions of the runtime-spec):
- * fills what->seccomp, seccomp_flags, seccomp_listener and seccomp_metadata. */
-int spec_seccomp(struct json_object *obj, struct plan_process *what, struct err *err)
-	HULL_MUST_CHECK;
+/*
+ * The program for a `linux.seccomp` object (all actions, flags and conditions of the runtime-spec):
+ * fills what->seccomp, seccomp_flags, seccomp_listener and seccomp_metadata. `receiver` (may be
+ * NULL) is the listenerPath of one that has none; `strict` refuses names that no ABI has.
+ */
+int spec_seccomp(struct json_object *obj, const char *receiver, bool strict,
+		 struct plan_process *what, struct err *err) HULL_MUST_CHECK;
