@@ -31,6 +31,7 @@
 #include "container/note.h"
 #include "container/populate.h"
 #include "container/process.h"
+#include "container/root.h"
 #include "container/tty.h"
 #include "proto/plan.h"
 
@@ -95,12 +96,31 @@ int put_oom_score_adj(int proc, const struct plan_process *what, int sock, struc
 	return 0;
 }
 
-static int join_namespaces(const struct plan *plan, struct err *err)
+int box_arrive(const struct box *box, struct err *err)
 {
+	const struct plan_process *what = &box->plan->process;
+
+	if (!what->has_oom_score_adj)
+		return 0;
+	AUTO_CLOSE int proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (proc < 0)
+		return err_sys(err, "open '/proc'");
+	return put_oom_score_adj(proc, what, box->sock, err);
+}
+
+int box_hide(struct err *err)
+{
+	return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ? err_sys(err, "hide the process") : 0;
+}
+
+/* Those that whoever bore us has not joined already. */
+static int join_namespaces(const struct box *box, struct err *err)
+{
+	const struct plan *plan = box->plan;
 	const struct plan_join *j = plan->joins.items;
 
 	for (size_t i = 0; i < plan->joins.n; i++, j++) {
-		if (j->type == CLONE_NEWPID) /* by the parent */
+		if (j->type == CLONE_NEWPID || (box->arrived && j->type != CLONE_NEWNS))
 			continue;
 		AUTO_CLOSE int fd = open(j->path, O_RDONLY | O_CLOEXEC);
 		if (fd < 0)
@@ -135,30 +155,54 @@ static int set_names(const struct plan *plan, struct err *err)
 	return 0;
 }
 
-/*
- * In a new user namespace: waits until the parent has mapped its ids, and becomes its root. Until
- * then this is the host's user, as whom the cgroups were entered.
- */
-static int become_root(const struct box *box, struct err *err)
+/* Waits for the parent, who says which pid this is outside; one that gave up has said why. */
+static int await_parent(const struct box *box, pid_t *ret_pid, struct err *err)
 {
 	struct note note;
-
-	if (!(box->plan->namespaces & CLONE_NEWUSER))
-		return 0;
 	int r = note_receive(box->sock, &note, err);
+
 	if (r < 0)
 		return r;
 	if (r == 0 || note.kind != NOTE_GO)
-		_exit(126); /* the parent gave up, and has said why */
-	(void)syscall(SYS_setgroups, 0,
-		      NULL); /* where setgroups is denied there are none to drop */
-	if (syscall(SYS_setresgid, 0, 0, 0) < 0 || syscall(SYS_setresuid, 0, 0, 0) < 0)
-		return err_sys(err, "become root of the user namespace");
+		_exit(126);
+	*ret_pid = note.pid;
 	return 0;
 }
 
+static bool in_user_namespace(const struct plan *plan)
+{
+	return plan->namespaces & CLONE_NEWUSER || plan_joined(plan, CLONE_NEWUSER);
+}
+
+/*
+ * In a user namespace of its own: waits until the parent has mapped its ids (or knows who was
+ * born), and becomes its root. Until then this is the host's user, as whom the cgroups were
+ * entered. It can be hidden only then: the maps of who is hidden are written by nobody but the
+ * host's root. While nobody but that user can be seen, nothing is lost by that.
+ */
+static int become_root(struct box *box, struct err *err)
+{
+	if (!in_user_namespace(box->plan))
+		return 0;
+	int r = await_parent(box, &box->pid, err);
+	if (r == 0)
+		r = box_hide(err);
+	if (r < 0)
+		return r;
+	/* where setgroups is denied there are none to drop */
+	if (!box->plan->process.keep_groups)
+		(void)syscall(SYS_setgroups, 0, NULL);
+	if (syscall(SYS_setresgid, 0, 0, 0) == 0 && syscall(SYS_setresuid, 0, 0, 0) == 0)
+		return 0;
+	return errno == EINVAL
+		       ? err_set(err, EINVAL,
+				 "the user namespace has no user and group 0: its maps must "
+				 "name them")
+		       : err_sys(err, "become root of the user namespace");
+}
+
 /* Everything that needs no file system. */
-static int box_enter(const struct box *box, struct err *err)
+static int box_enter(struct box *box, struct err *err)
 {
 	const struct plan *plan = box->plan;
 	int keep[KEEP_MAX] = {box->root, box->sock, box->start, box->io[0], box->io[1], box->io[2]};
@@ -166,7 +210,7 @@ static int box_enter(const struct box *box, struct err *err)
 	int r = cgroup_join(box->cgroup, err);
 
 	if (r == 0)
-		r = join_namespaces(plan, err);
+		r = join_namespaces(box, err);
 	/* now that the cgroup is the workload's own, it is what the new namespace calls "/" */
 	if (r == 0 && plan->namespaces & CLONE_NEWCGROUP && unshare(CLONE_NEWCGROUP) < 0)
 		r = err_sys(err, "make a cgroup namespace");
@@ -261,7 +305,8 @@ static void auto_populate(struct populate *p)
 	auto_close(&p->dev);
 }
 
-/* Whether somebody outside is to be told about the first process by its pid there. */
+/* Whether somebody outside is to be told about the first process by its pid there, or to do
+ * something for it. */
 static bool wants_pid(const struct plan *plan)
 {
 	const struct plan_hook *h = plan->hooks.items;
@@ -270,7 +315,7 @@ static bool wants_pid(const struct plan *plan)
 		if (h[i].point <= HOOK_START_CONTAINER)
 			return true;
 	}
-	return plan->process.seccomp_listener;
+	return plan->process.seccomp_listener || plan->rdt_closid || plan->net_devices.n > 0;
 }
 
 /* Lets the parent run its hooks, hears from it which pid this is outside, and runs those of our
@@ -283,18 +328,19 @@ static int pause_for_hooks(struct box *box, struct err *err)
 		return 0;
 	int r = note_send(box->sock, &note, err);
 	if (r == 0)
-		r = note_receive(box->sock, &note, err);
-	if (r < 0)
-		return r;
-	if (r == 0 || note.kind != NOTE_GO)
-		_exit(126); /* the parent gave up, and has said why */
-	box->pid = note.pid;
-	return container_hooks(box->plan, HOOK_CREATE_CONTAINER, box->pid, "creating", box->caller,
-			       err);
+		r = await_parent(box, &box->pid, err);
+	return r < 0 ? r
+		     : container_hooks(box->plan, HOOK_CREATE_CONTAINER, box->pid, "creating",
+				       box->caller, err);
 }
 
 static int box_mount(struct box *box, struct err *err)
 {
+	AUTO_CLOSE int own = box->root < 0 ? root_new(&box->plan->root, -1, -1, err) : -1;
+	if (own >= 0)
+		box->root = own;
+	else if (box->root < 0)
+		return own;
 	AUTO(auto_populate)
 	struct populate p = {
 		.plan = box->plan,
@@ -315,8 +361,6 @@ static int box_mount(struct box *box, struct err *err)
 	r = err->code ? -err->code : mount_attach(box->root, host, "/", err);
 	if (r == 0)
 		r = fill_root(&p, files, err);
-	if (r == 0)
-		r = put_oom_score_adj(p.proc, &box->plan->process, box->sock, err);
 	if (r == 0)
 		r = pause_for_hooks(box, err);
 	if (r == 0)
@@ -437,13 +481,15 @@ void box_main(struct box *box)
 	struct process p = {
 		.what = &box->plan->process,
 		.sock = box->sock,
+		.keyring = box->plan->keyring,
 		.preserve = box->preserve,
 		.listener = -1,
 	};
 	AUTO_BUF struct buf filter = BUF_INIT;
 
-	/* nobody who shares the pid namespace may look into us, or at our program, before execve */
-	int r = prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ? err_sys(&err, "hide the process") : 0;
+	int r = box->arrived ? 0 : box_arrive(box, &err);
+	if (r == 0 && !box->waits_seen)
+		r = box_hide(&err);
 	if (r == 0)
 		r = box_enter(box, &err);
 	if (r == 0 && p.what->seccomp_listener) {

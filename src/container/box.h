@@ -15,6 +15,7 @@ struct buf;
 struct cgroup;
 struct container_caller;
 struct err;
+struct gate;
 struct plan;
 struct plan_process;
 
@@ -23,7 +24,9 @@ enum { BOX_SOURCES_MAX = 512 };
 struct box {
 	const struct plan *plan;
 	const struct cgroup *cgroup;
-	int root; /* detached mount of the root */
+	int root; /* detached mount of the root; -1: the child makes it, as whose parent may not */
+	bool arrived; /* box_arrive() is done, and all is joined, by the one that bore this */
+	bool waits_seen; /* is not hidden before its ids are mapped, by a parent without rights */
 	int sock; /* the child's end (note.h) */
 	int start; /* the word to start comes from who connects to this listening socket; -1: over
 		      sock */
@@ -47,6 +50,7 @@ struct joiner {
 	unsigned preserve;
 	const struct container_caller *caller; /* describes it to a seccomp listener; may be NULL */
 	pid_t first; /* pid of the workload's first process */
+	struct gate *gate; /* for the process that is started; may be NULL; borrowed */
 };
 
 /* The child of exec: joins the workload of first process `pidfd` and starts `what` in it, as a
@@ -61,7 +65,14 @@ _Noreturn void init_main(int child);
  * `preserve` ones from 3 on. */
 int close_all_but(int *keep, unsigned n, unsigned preserve, struct err *err) HULL_MUST_CHECK;
 
-/* Writes oom_score_adj of the calling process through `proc`, a procfs; where the host forbids to
- * lower it, the parent is told so instead. */
+/* Writes oom_score_adj of the calling process through `proc`, a procfs, for as long as the process
+ * is not hidden; where the host forbids to lower it, the parent is told so instead. */
 int put_oom_score_adj(int proc, const struct plan_process *what, int sock, struct err *err)
 	HULL_MUST_CHECK;
+
+/* What a process is told through the host's /proc; to be done before it is hidden. */
+int box_arrive(const struct box *box, struct err *err) HULL_MUST_CHECK;
+
+/* From here to execve nobody who shares a namespace may look into the process, at its descriptors
+ * or its program. */
+int box_hide(struct err *err) HULL_MUST_CHECK;

@@ -13,7 +13,9 @@
 
 static int archive_out(int root, const struct strv *args, struct err *err)
 {
-	return archive_write(root, args->v[0], STDOUT_FILENO, err);
+	bool one_system = args->n > 1 && strcmp(args->v[1], "one-file-system") == 0;
+
+	return archive_write(root, args->v[0], STDOUT_FILENO, one_system, err);
 }
 
 static int archive_in(int root, const struct strv *args, struct err *err)

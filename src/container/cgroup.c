@@ -19,141 +19,21 @@
 #include "base/str.h"
 #include "container/cgroup_impl.h"
 #include "container/container.h"
+#include "container/idmap.h"
 
-static const char *const controller_names[CTL_MAX] = {
-	[CTL_CPU] = "cpu",           [CTL_CPUACCT] = "cpuacct", [CTL_CPUSET] = "cpuset",
-	[CTL_MEMORY] = "memory",     [CTL_DEVICES] = "devices", [CTL_FREEZER] = "freezer",
-	[CTL_BLKIO] = "blkio",       [CTL_PIDS] = "pids",       [CTL_NET_CLS] = "net_cls",
-	[CTL_NET_PRIO] = "net_prio", [CTL_HUGETLB] = "hugetlb", [CTL_RDMA] = "rdma",
-};
-
-/* Bits of the controllers named in a list; *name gets the words that mount the hierarchy again. */
-static uint32_t controllers_of(char *list, const char *separators, struct buf *name)
+static void hierarchy_done(struct hierarchy *h)
 {
-	uint32_t found = 0;
-
-	for (char *word; (word = strsep(&list, separators));) {
-		bool known = false;
-		for (size_t c = 0; c < CTL_MAX; c++) {
-			if (strcmp(word, controller_names[c]) == 0) {
-				found |= 1U << c;
-				known = true;
-			}
-		}
-		if (known || strncmp(word, "name=", 5) == 0)
-			buf_printf(name, "%s%s", name->len ? "," : "", word);
-	}
-	return found;
-}
-
-/* v2 has other names, and two abilities that are no controllers: freezing, and device programs. */
-static uint32_t controllers_v2(const char *mount)
-{
-	AUTO_BUF struct buf text = BUF_INIT;
-	AUTO_BUF struct buf name = BUF_INIT;
-	struct err ignored = ERR_INIT; /* a v2 mount that cannot be read offers nothing */
-	AUTO_CLOSE int fd = open(mount, O_PATH | O_DIRECTORY | O_CLOEXEC);
-
-	if (fd < 0 || file_read(fd, "cgroup.controllers", 4096, &text, &ignored) < 0 || !text.data)
-		return 0;
-	bool io = strstr(text.data, "io ") || strstr(text.data, "io\n");
-	uint32_t found = controllers_of(text.data, " \n", &name);
-	if (found & 1U << CTL_CPU)
-		found |= 1U << CTL_CPUACCT;
-	if (io)
-		found |= 1U << CTL_BLKIO;
-	return found;
-}
-
-/* "ID PARENT MAJ:MIN ROOT MOUNT OPTIONS [TAGS…] - TYPE SOURCE SUPEROPTIONS" */
-struct mount_line {
-	char *mount, *type, *options;
-};
-
-static bool split_line(char *line, struct mount_line *ret)
-{
-	char *dash = strstr(line, " - cgroup");
-
-	if (!dash)
-		return false;
-	*dash = '\0';
-	ret->type = dash + strlen(" - ");
-	char *rest = ret->type;
-	(void)strsep(&rest, " ");
-	(void)strsep(&rest, " ");
-	ret->options = rest;
-	for (int i = 0; i < 4; i++)
-		(void)strsep(&line, " ");
-	ret->mount = strsep(&line, " ");
-	return ret->mount && ret->options;
-}
-
-static int add_hierarchy(struct cgroup *cg, struct mount_line *line, bool systemd, struct err *err)
-{
-	AUTO_BUF struct buf name = BUF_INIT;
-	bool v2 = strcmp(line->type, "cgroup2") == 0;
-	uint32_t known = 0;
-
-	for (size_t i = 0; i < cg->n; i++)
-		known |= cg->h[i].controllers;
-	uint32_t found = v2 ? controllers_v2(line->mount)
-			    : controllers_of(line->options, ",", &name);
-	if (v2 && !(known & (1U << CTL_FREEZER | 1U << CTL_DEVICES)) && (found || !known))
-		found |= 1U << CTL_FREEZER | 1U << CTL_DEVICES;
-	found &= ~known & cg->wanted;
-	bool tree = v2 || strstr(name.data ? name.data : "", "name=systemd");
-	if (systemd ? !tree : found == 0)
-		return 0;
-	if (cg->n == HIERARCHY_MAX)
-		return err_set(err, E2BIG, "more than %d cgroup hierarchies", HIERARCHY_MAX);
-	struct hierarchy *h = &cg->h[cg->n];
-	h->mount = strdup(line->mount);
-	h->name = buf_take(&name);
-	if (!h->mount || !h->name) {
-		free(h->mount);
-		free(h->name);
-		return err_set(err, ENOMEM, "out of memory");
-	}
-	h->controllers = found;
-	h->v2 = v2;
-	h->fd = -1;
-	cg->n++;
-	return 0;
-}
-
-/* v1 first: with both mounted, a controller is where v1 has it. */
-static int cgroup_find(struct cgroup *cg, bool systemd, struct err *err)
-{
-	static const char *const types[] = {"cgroup", "cgroup2"};
-	AUTO_BUF struct buf text = BUF_INIT;
-
-	int r = file_read(AT_FDCWD, "/proc/self/mountinfo", 16 << 20, &text, err);
-	for (size_t t = 0; t < 2 && r == 0; t++) {
-		AUTO_FREE char *copy = strdup(text.data ? text.data : "");
-		if (!copy)
-			return err_set(err, ENOMEM, "out of memory");
-		char *rest = copy;
-		struct mount_line parts;
-		for (char *line; r == 0 && (line = strsep(&rest, "\n"));) {
-			if (!split_line(line, &parts))
-				continue;
-			parts.type = strsep(&parts.type, " ");
-			if (strcmp(parts.type, types[t]) == 0)
-				r = add_hierarchy(cg, &parts, systemd, err);
-		}
-	}
-	return r;
+	free(h->mount);
+	free(h->name);
+	auto_close(&h->fd);
 }
 
 void cgroup_free(struct cgroup *cg)
 {
 	if (!cg)
 		return;
-	for (size_t i = 0; i < cg->n; i++) {
-		free(cg->h[i].mount);
-		free(cg->h[i].name);
-		auto_close(&cg->h[i].fd);
-	}
+	for (size_t i = 0; i < cg->n; i++)
+		hierarchy_done(&cg->h[i]);
 	free(cg->path);
 	free(cg);
 }
@@ -250,6 +130,9 @@ static int inherit_cpuset(const struct cgroup *cg, int parent, int fd, struct er
 {
 	static const char *const files[] = {"cpuset.cpus", "cpuset.mems"};
 
+	/* one that was delegated has been set up, above where it is ours */
+	if (faccessat(fd, "cgroup.clone_children", W_OK, AT_EACCESS) < 0)
+		return 0;
 	for (size_t i = 0; i < 2; i++) {
 		AUTO_BUF struct buf own = BUF_INIT;
 		AUTO_BUF struct buf theirs = BUF_INIT;
@@ -311,6 +194,126 @@ static int make_one(const struct cgroup *cg, struct hierarchy *h, struct err *er
 	return 0;
 }
 
+bool cgroup_may_lack(void)
+{
+	return geteuid() != 0 || idmap_inside();
+}
+
+/* Whether this process may put others there: a folder that is somebody else's is none of ours,
+ * whatever its name. */
+static bool may_enter(const struct hierarchy *h)
+{
+	if (faccessat(h->fd, h->v2 ? "cgroup.procs" : "tasks", W_OK, AT_EACCESS) == 0)
+		return true;
+	/* a look that failed for another reason says nothing */
+	return errno != EACCES && errno != EPERM && errno != EROFS;
+}
+
+/*
+ * v2 moves a process only for who may write to cgroup.procs of the nearest folder that holds both
+ * places (cgroups(7), "delegation containment"): whether that is so from where this process is.
+ */
+static bool may_leave_for(const struct hierarchy *h, const char *path)
+{
+	AUTO_FREE char *own = cgroup_own_path();
+	AUTO_BUF struct buf file = BUF_INIT;
+	size_t common = 0;
+
+	if (!own)
+		return false;
+	const char *here = own + strspn(own, "/");
+	for (size_t i = 0;; i++) {
+		bool end_here = here[i] == '\0' || here[i] == '/';
+		bool end_path = path[i] == '\0' || path[i] == '/';
+		if (end_here && end_path)
+			common = i;
+		if (here[i] != path[i] || path[i] == '\0')
+			break;
+	}
+	buf_printf(&file, "%s/%.*s/cgroup.procs", h->mount, (int)common, path);
+	return file.data && faccessat(AT_FDCWD, file.data, W_OK, AT_EACCESS) == 0;
+}
+
+/* Keeps the hierarchies that `keep` answers true for. */
+static void keep_only(struct cgroup *cg, bool (*keep)(const struct hierarchy *h))
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < cg->n; i++) {
+		if (keep(&cg->h[i]))
+			cg->h[kept++] = cg->h[i];
+		else
+			hierarchy_done(&cg->h[i]);
+	}
+	cg->n = kept;
+}
+
+static bool is_open(const struct hierarchy *h)
+{
+	return h->fd >= 0;
+}
+
+/* Does without a hierarchy: what was made there goes again. */
+static void forgo(struct hierarchy *h, const char *path)
+{
+	AUTO_FREE char *whole = h->existed ? NULL : path_join(h->mount, path);
+
+	auto_close(&h->fd);
+	if (whole)
+		(void)rmdir(whole);
+}
+
+/* The folder in one hierarchy, and whether it can be used. */
+static int make_usable(const struct cgroup *cg, struct hierarchy *h, bool as_specified,
+		       struct err *err)
+{
+	int r = make_one(cg, h, err);
+
+	if (r < 0)
+		return r;
+	if (h->existed && !may_enter(h))
+		return err_set(err, EACCES, "cgroup '%s' is somebody else's", cg->path);
+	if (h->v2 && as_specified && cgroup_may_lack() && !may_leave_for(h, cg->path))
+		return err_set(err, EACCES, "cgroup '%s' cannot be entered", cg->path);
+	return 0;
+}
+
+/* The folder in each hierarchy; without rights on the host, in those where that is allowed. */
+static int make_all(struct cgroup *cg, bool as_specified, struct err *err)
+{
+	for (size_t i = 0; i < cg->n; i++)
+		cg->h[i].existed = true; /* what is not seen to be ours is not removed */
+	for (size_t i = 0; i < cg->n; i++) {
+		struct err why = ERR_INIT;
+		if (make_usable(cg, &cg->h[i], as_specified, &why) == 0)
+			continue;
+		bool denied = why.code == EACCES || why.code == EPERM || why.code == EROFS;
+		if (!denied || !as_specified || !cgroup_may_lack())
+			return err_set(err, why.code, "%s", why.msg);
+		forgo(&cg->h[i], cg->path);
+	}
+	keep_only(cg, is_open);
+	return 0;
+}
+
+/* Notes that something was said. */
+static void hear(void *ctx, const char *line)
+{
+	*(bool *)ctx = true;
+}
+
+/* A workload without cgroups has no limits: said once, when some were asked for. */
+static void warn_of_none(const struct cgroup *cg, const struct cgroup_config *config)
+{
+	struct err missing = ERR_INIT;
+	bool said = false;
+	const struct cgroup_config test = {.limits = config->limits, .warn = hear, .ctx = &said};
+
+	if (cgroup_limit(cg, &test, &missing) < 0 || said)
+		config->warn(config->ctx, "the limits (linux.resources) are not held: this user "
+					  "may make no cgroup here");
+}
+
 /* Who enters a frozen cgroup never runs: refused, not waited for. */
 static int refuse_frozen(const struct cgroup *cg, struct err *err)
 {
@@ -327,11 +330,14 @@ static int refuse_frozen(const struct cgroup *cg, struct err *err)
 
 static void warn_of_others(const struct cgroup *cg, const struct cgroup_config *config)
 {
+	char holder[16];
+
+	(void)snprintf(holder, sizeof(holder), "%d\n", config->holder);
 	for (size_t i = 0; i < cg->n; i++) {
 		AUTO_BUF struct buf procs = BUF_INIT;
 		char line[300];
 		if (!cg->h[i].existed || !hierarchy_read(&cg->h[i], "cgroup.procs", &procs) ||
-		    procs.len == 0)
+		    procs.len == 0 || strcmp(procs.data, holder) == 0)
 			continue;
 		(void)snprintf(line, sizeof(line),
 			       "cgroup '%.200s' is not empty: others share its limits", cg->path);
@@ -366,32 +372,38 @@ static int cgroup_alloc(struct cgroup **ret, const char *path, uint32_t wanted, 
 		cg->path = without_slashes(path);
 	if (!cg || !cg->path)
 		return err_set(err, ENOMEM, "out of memory");
-	if (!path_is_clean(cg->path, true))
+	if (*path && !path_is_clean(cg->path, true))
 		return err_set(err, EINVAL, "cgroup path '%s' leads out of its tree", path);
 	cg->wanted = wanted | ((1U << CTL_NET_CLS) - 1);
-	int r = cgroup_find(cg, false, err);
+	int r = *path ? cgroup_find(cg, false, err) : 0;
 	if (r == 0)
 		*ret = TAKE_PTR(cg);
 	return r;
+}
+
+static bool is_new(const struct hierarchy *h)
+{
+	return !h->existed;
 }
 
 /* After a failure: what was there before stays. */
 static void take_back(struct cgroup *cg)
 {
 	struct err ignored = ERR_INIT; /* the first failure is the one to tell */
-	size_t kept = 0;
 
-	for (size_t i = 0; i < cg->n; i++) {
-		if (cg->h[i].existed) {
-			auto_close(&cg->h[i].fd);
-			free(cg->h[i].mount);
-			free(cg->h[i].name);
-		} else {
-			cg->h[kept++] = cg->h[i];
-		}
-	}
-	cg->n = kept;
+	keep_only(cg, is_new);
 	(void)cgroup_remove(cg, &ignored);
+}
+
+static int restrain(const struct cgroup *cg, const struct cgroup_config *config, struct err *err)
+{
+	int r = refuse_frozen(cg, err);
+
+	if (r < 0)
+		return r;
+	warn_of_others(cg, config);
+	r = cgroup_limit(cg, config, err);
+	return r < 0 ? r : cgroup_devices(cg, config, err);
 }
 
 int cgroup_new(struct cgroup **ret, const struct cgroup_config *config, struct err *err)
@@ -399,25 +411,25 @@ int cgroup_new(struct cgroup **ret, const struct cgroup_config *config, struct e
 	AUTO(auto_cgroup_free) struct cgroup *cg = NULL;
 	int r = cgroup_alloc(&cg, config->path, cgroup_wanted(config->limits), err);
 
-	for (size_t i = 0; r == 0 && i < cg->n; i++)
-		cg->h[i].existed = true; /* what is not seen to be ours is not removed */
-	for (size_t i = 0; r == 0 && i < cg->n; i++)
-		r = make_one(cg, &cg->h[i], err);
-	if (r == 0)
-		r = refuse_frozen(cg, err);
-	if (r == 0)
-		warn_of_others(cg, config);
-	if (r == 0)
-		r = cgroup_limit(cg, config, err);
-	if (r == 0)
-		r = cgroup_devices(cg, config, err);
+	if (r < 0 || !cg)
+		return r;
+	r = make_all(cg, config->as_specified, err);
+	bool lacks = r == 0 && cg->n == 0 && config->as_specified && cgroup_may_lack();
+	if (r == 0 && lacks && *cg->path)
+		warn_of_none(cg, config);
+	else if (r == 0 && *cg->path) /* without one there is nothing that could hold anything */
+		r = restrain(cg, config, err);
 	if (r < 0) {
-		if (cg)
-			take_back(cg);
+		take_back(cg);
 		return r;
 	}
 	*ret = TAKE_PTR(cg);
 	return 0;
+}
+
+static bool is_ours(const struct hierarchy *h)
+{
+	return h->fd < 0 || may_enter(h);
 }
 
 int cgroup_open(struct cgroup **ret, const char *path, struct err *err)
@@ -431,6 +443,57 @@ int cgroup_open(struct cgroup **ret, const char *path, struct err *err)
 			return err_set(err, ENOMEM, "out of memory");
 		cg->h[i].fd = open(whole, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		cg->h[i].existed = cg->h[i].fd >= 0;
+		/* not there, or not ours; of anything else must be told: what is not seen is not
+		 * removed */
+		if (!cg->h[i].existed && errno != ENOENT && errno != EACCES)
+			return err_sys(err, "open cgroup '%s'", whole);
+	}
+	if (r < 0 || !cg)
+		return r;
+	keep_only(cg, is_ours);
+	*ret = TAKE_PTR(cg);
+	return 0;
+}
+
+/* Until a pass finds nobody outside: who forks meanwhile has children there. */
+static int move_all(const struct hierarchy *from, const struct hierarchy *to, struct err *err)
+{
+	enum { PASSES = 100 };
+
+	for (int pass = 0; pass < PASSES; pass++) {
+		AUTO_BUF struct buf all = BUF_INIT;
+		AUTO_BUF struct buf moved = BUF_INIT;
+		int r = file_read(from->fd, "cgroup.procs", 8 << 20, &all, err);
+		if (r == 0)
+			r = file_read(to->fd, "cgroup.procs", 8 << 20, &moved, err);
+		if (r < 0 || !all.data || (moved.data && strcmp(all.data, moved.data) == 0))
+			return r;
+		char *rest = all.data;
+		for (char *pid; (pid = strsep(&rest, "\n"));) {
+			struct err gone = ERR_INIT; /* ended meanwhile */
+			if (*pid && file_put(to->fd, "cgroup.procs", pid, &gone) < 0 &&
+			    gone.code != ESRCH)
+				return err_set(err, gone.code, "%s", gone.msg);
+		}
+	}
+	return err_set(err, EAGAIN, "the workload forks faster than it can be moved");
+}
+
+int cgroup_extend(struct cgroup **ret, const struct cgroup_config *config, struct err *err)
+{
+	AUTO(auto_cgroup_free) struct cgroup *cg = NULL;
+	uint32_t wanted = cgroup_wanted(config->limits);
+	const struct hierarchy *from = NULL;
+	int r = cgroup_open(&cg, config->path, err);
+
+	for (size_t i = 0; r == 0 && i < cg->n && !from; i++)
+		from = cg->h[i].fd >= 0 ? &cg->h[i] : NULL;
+	for (size_t i = 0; r == 0 && i < cg->n && from; i++) {
+		if (cg->h[i].fd >= 0 || !(cg->h[i].controllers & wanted))
+			continue;
+		r = make_one(cg, &cg->h[i], err);
+		if (r == 0)
+			r = move_all(from, &cg->h[i], err);
 	}
 	if (r == 0)
 		*ret = TAKE_PTR(cg);
@@ -483,9 +546,13 @@ int cgroup_remove(struct cgroup *cg, struct err *err)
 	int r = 0;
 
 	for (size_t i = 0; i < cg->n; i++) {
-		AUTO_CLOSE int root = open(cg->h[i].mount, O_PATH | O_DIRECTORY | O_CLOEXEC);
 		auto_close(&cg->h[i].fd);
-		int one = root < 0 ? 0 : remove_folder(root, cg->path, err);
+		AUTO_CLOSE int root = open(cg->h[i].mount, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		int one = 0;
+		if (root >= 0)
+			one = remove_folder(root, cg->path, err);
+		else if (errno != ENOENT && errno != EACCES)
+			one = err_sys(err, "open '%s'", cg->h[i].mount);
 		r = r < 0 ? r : one;
 		/* "hull/ID"; but "hull" itself stays, and a parent in use or of others too */
 		if (root >= 0 && parent && strncmp(parent, "hull/", 5) == 0)
@@ -534,25 +601,25 @@ bool cgroup_is_v2(const struct cgroup *cg)
 	return cg && cg->n == 1 && cg->h[0].v2;
 }
 
-/* Whether a service manager has put this process somewhere: into another cgroup than the root, in
- * v2's tree or v1's systemd tree. Entering another costs v2 some milliseconds. */
+/* Whether a service manager has put this process somewhere: into another cgroup than the root.
+ * Entering another costs v2 some milliseconds. */
 static bool is_managed(void)
 {
-	AUTO_BUF struct buf text = BUF_INIT;
-	struct err ignored = ERR_INIT; /* no cgroups: nobody manages */
+	AUTO_FREE char *own = cgroup_own_path();
 
-	if (file_read(AT_FDCWD, "/proc/self/cgroup", 65536, &text, &ignored) < 0 || !text.data)
-		return false;
-	char *rest = text.data;
-	for (char *line; (line = strsep(&rest, "\n"));) {
-		const char *path = strncmp(line, "0::", 3) == 0 ? line + 3 : NULL;
-		const char *systemd = strstr(line, ":name=systemd:");
-		if (systemd)
-			path = systemd + strlen(":name=systemd:");
-		if (path && strcmp(path, "/") != 0)
-			return true;
-	}
-	return false;
+	return own && strcmp(own, "/") != 0;
+}
+
+int container_default_cgroup(const char *id, char **ret, struct err *err)
+{
+	AUTO_FREE char *own = cgroup_may_lack() ? cgroup_own_path() : NULL;
+	char *path = NULL;
+
+	if ((own ? asprintf(&path, "%s/hull-oci-%s", own + strspn(own, "/"), id)
+		 : asprintf(&path, "hull-oci/%s", id)) < 0)
+		return err_set(err, ENOMEM, "out of memory");
+	*ret = path;
+	return 0;
 }
 
 static int place_in(const struct hierarchy *h, const char *leaf, struct err *err)

@@ -24,24 +24,33 @@ typedef void cgroup_warn(void *ctx, const char *line);
 struct cgroup_config {
 	const char *path; /* "hull/ID/workload", or what an OCI caller asks for ("/a/b") */
 	const struct plan_limits *limits;
+	pid_t holder; /* who may be in it already, though nobody else may; 0: nobody */
 	bool all_devices;
 	bool as_specified; /* the limits' device rules alone decide, after a denial of all, with the
-			      nodes that the runtime-spec promises always allowed */
+			      nodes that the runtime-spec promises always allowed; and who has no
+			      rights on the host does without the cgroups that he may not make */
 	cgroup_warn *warn;
 	void *ctx;
 };
 
 /*
  * Makes the folders and writes limits and device rules. On failure nothing is left that was not
- * there before. A cgroup that is frozen is refused, one that holds processes warned of. A path may
- * begin with a slash or not; one that climbs ("..") is refused. The caller frees with
- * cgroup_free().
+ * there before. A service manager's own tree (v1's name=systemd, v2 without controllers) is entered
+ * where the manager has made the folder. A cgroup that is frozen is refused, one that holds
+ * processes warned of. A path may begin with a slash or not; one that climbs ("..") is refused, ""
+ * stands for no cgroup at all. The caller frees with cgroup_free().
  */
 int cgroup_new(struct cgroup **ret, const struct cgroup_config *config, struct err *err)
 	HULL_MUST_CHECK;
 
-/* What is there of `path`; folders that are missing are passed over. */
+/* What is there of `path`; folders that are missing, or that the caller may not put processes into
+ * (somebody else's of that name), are passed over. */
 int cgroup_open(struct cgroup **ret, const char *path, struct err *err) HULL_MUST_CHECK;
+
+/* The same, for new limits of a workload that runs: where they need a hierarchy that it is not in
+ * yet, its folder is made, and every process of the workload moved there. */
+int cgroup_extend(struct cgroup **ret, const struct cgroup_config *config, struct err *err)
+	HULL_MUST_CHECK;
 
 /* Closes; the folders stay. NULL is fine. */
 void cgroup_free(struct cgroup *cg);

@@ -16,7 +16,6 @@
 #include "base/fd.h"
 #include "base/io.h"
 #include "container/cgroup_impl.h"
-#include "container/idmap.h"
 #include "proto/plan.h"
 
 enum { ANY = -1, RULES_MAX = 512 };
@@ -205,6 +204,8 @@ int cgroup_devices(const struct cgroup *cg, const struct cgroup_config *config, 
 	size_t most = config->limits->devices.n + sizeof(usual) / sizeof(usual[0]) + 1;
 	struct err failure = ERR_INIT;
 
+	if (!h && config->as_specified && cgroup_may_lack())
+		return 0;
 	if (!h)
 		return err_set(err, ENOTSUP,
 			       "this host has no device cgroup: no v1 controller, and no v2 tree");
@@ -219,11 +220,10 @@ int cgroup_devices(const struct cgroup *cg, const struct cgroup_config *config, 
 	int r = h->v2 ? devices_v2(h, rules, n, &failure) : devices_v1(h, rules, n, &failure);
 	if (r == 0)
 		return 0;
-	/* in a user namespace nobody can make a node, and those bound are the ones allowed */
+	/* without rights on the host nobody can make a node, and those bound are the ones allowed
+	 */
 	if ((failure.code == EPERM || failure.code == EACCES) && config->as_specified &&
-	    idmap_inside()) {
-		config->warn(config->ctx, "device rules cannot be set in a user namespace");
+	    cgroup_may_lack())
 		return 0;
-	}
 	return err_set(err, failure.code, "device rules: %s", failure.msg);
 }

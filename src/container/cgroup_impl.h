@@ -45,6 +45,18 @@ struct cgroup {
 	size_t n;
 };
 
+/* Adds the mounted hierarchies that hold a wanted controller of cg, and a service manager's own
+ * tree where the workload's folder is there already; with `systemd` that tree alone. */
+int cgroup_find(struct cgroup *cg, bool systemd, struct err *err) HULL_MUST_CHECK;
+
+/* Where this process is in the tree that a service manager rules, v2's or v1's systemd tree: NULL
+ * when there is neither. The caller frees. */
+char *cgroup_own_path(void);
+
+/* Whether this process has no rights on the host, and has to do with the cgroups that it may make:
+ * none, as a rule. */
+bool cgroup_may_lack(void);
+
 /* The hierarchy that holds a controller and has the workload's folder, or NULL. */
 const struct hierarchy *cgroup_with(const struct cgroup *cg, enum controller c);
 

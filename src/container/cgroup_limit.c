@@ -71,12 +71,27 @@ static int limit_memory_v1(const struct hierarchy *h, const struct cgroup_config
 	return 0;
 }
 
+/* v1's kernel refuses by itself what v2's would enforce by killing. */
+static int check_use_v2(const struct hierarchy *h, const struct plan_limits *l, struct err *err)
+{
+	uint64_t used = l->memory_check && l->memory ? hierarchy_number(h, "memory.current") : 0;
+
+	if (used > l->memory)
+		return err_set(err, EBUSY,
+			       "memory.limit: %" PRIu64 " bytes are in use, and checkBeforeUpdate "
+			       "asks not to kill for less",
+			       used);
+	return 0;
+}
+
 static int limit_memory_v2(const struct hierarchy *h, const struct cgroup_config *config,
 			   struct err *err)
 {
 	static const char *const swap[] = {"memory.swap.max", NULL};
 	const struct plan_limits *l = config->limits;
 
+	if (check_use_v2(h, l, err) < 0)
+		return -err->code;
 	if (l->memory && hierarchy_put(h, "memory.max", l->memory, err) < 0)
 		return -err->code;
 	if (!l->memory_swap)

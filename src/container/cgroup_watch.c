@@ -27,7 +27,7 @@ int cgroup_freeze(const struct cgroup *cg, bool freeze, struct err *err)
 	const struct hierarchy *h = cgroup_with(cg, CTL_FREEZER);
 
 	if (!h)
-		return err_set(err, ENOTSUP, "this host has no freezer cgroup");
+		return err_set(err, ENOTSUP, "it is in no cgroup that can be frozen");
 	if (h->v2)
 		return file_put(h->fd, "cgroup.freeze", freeze ? "1" : "0", err);
 	return file_put(h->fd, "freezer.state", freeze ? "FROZEN" : "THAWED", err);
@@ -266,7 +266,7 @@ int cgroup_top(const struct cgroup *cg, struct isolation_top *ret, struct err *e
 	const struct hierarchy *h = lister(cg);
 
 	if (!h)
-		return err_set(err, ENOTSUP, "this host has no cgroups");
+		return err_set(err, ENOTSUP, "it is in no cgroup that would list its processes");
 	*ret = (struct isolation_top){.processes = {NULL, 0}};
 	int r = each_pid(h->fd, 0, top_one, ret, err);
 	if (r < 0)

@@ -20,6 +20,7 @@
 #include "container/cgroup.h"
 #include "container/note.h"
 #include "container/root.h"
+#include "container/show.h"
 #include "container/task.h"
 #include "proto/plan.h"
 
@@ -382,6 +383,41 @@ static void container_update(struct isolation *iso, const struct plan_limits *li
 	reply(ctx, r < 0 ? &err : NULL, NULL);
 }
 
+/* A pidfd of the first process, -ESRCH without one. */
+static int first_process(const struct isolation *iso, struct err *err)
+{
+	if (!iso->first || iso->first->pidfd < 0)
+		return err_set(err, ESRCH, "the workload does not run");
+	return iso->first->pidfd;
+}
+
+int container_show(struct isolation *iso, const char *source, const char *target, struct err *err)
+{
+	int pidfd = first_process(iso, err);
+
+	return pidfd < 0 ? pidfd : show_mount(pidfd, source, target, err);
+}
+
+int container_show_no_more(struct isolation *iso, const char *target, struct err *err)
+{
+	int pidfd = first_process(iso, err);
+
+	return pidfd < 0 ? pidfd : show_no_more(pidfd, target, err);
+}
+
+static void container_disk(struct isolation *iso, const struct isolation_disk *disk,
+			   isolation_reply *reply, void *ctx)
+{
+	struct err err = ERR_INIT;
+
+	(void)iso;
+	(void)disk;
+	(void)err_set(&err, ENOTSUP,
+		      "the host's own kernel mounts no file system that came from elsewhere "
+		      "(machines take disks: --vm)");
+	reply(ctx, &err, NULL);
+}
+
 static void container_stats(struct isolation *iso, isolation_reply *reply, void *ctx)
 {
 	struct isolation_stats stats;
@@ -432,6 +468,7 @@ const struct isolation_ops container_isolation = {
 	.signal = container_signal,
 	.pause = container_pause,
 	.update = container_update,
+	.disk = container_disk,
 	.stats = container_stats,
 	.top = container_top,
 	.pid = container_pid,

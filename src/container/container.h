@@ -32,6 +32,24 @@ extern const struct isolation_ops container_isolation;
  */
 int container_place_keeper(struct err *err) HULL_MUST_CHECK;
 
+/* Whether the caller is in another user namespace than the host's first one: root there is nobody
+ * on the host. */
+bool container_caller_is_mapped(void);
+
+/* Shows the mounted folder `source` at `target` (absolute, made when missing) in a workload of
+ * container_isolation that runs, or takes it away again (EBUSY while it is in use). */
+int container_show(struct isolation *iso, const char *source, const char *target, struct err *err)
+	HULL_MUST_CHECK;
+int container_show_no_more(struct isolation *iso, const char *target, struct err *err)
+	HULL_MUST_CHECK;
+
+/*
+ * The path of a workload's cgroups when its caller names none: "hull-oci/ID", or without rights on
+ * the host, "hull-oci-ID" below the caller's own, which may have been delegated to it. The caller
+ * frees.
+ */
+int container_default_cgroup(const char *id, char **ret, struct err *err) HULL_MUST_CHECK;
+
 /*
  * The same container without a keeper, as an OCI runtime has it: one command makes it and ends, its
  * first process parks until another command says go, and what it is known by is its pid and its
@@ -50,11 +68,12 @@ struct container_caller {
 };
 
 struct container_launch {
-	const struct plan *plan; /* borrowed */
+	const struct plan *plan; /* borrowed; its cgroup "": none of its own, and no limits */
 	const struct container_caller *caller; /* borrowed */
 	int start; /* listening SOCK_SEQPACKET socket: container_release() on a connection to it
 		      starts the program; borrowed */
 	unsigned preserve; /* descriptors from 3 on that the program gets */
+	pid_t holder; /* is in the cgroup already, to hold it for a service manager; 0: nobody */
 };
 
 /*
@@ -65,6 +84,17 @@ struct container_launch {
  */
 pid_t container_launch(const struct container_launch *launch, int *ret_master, struct err *err)
 	HULL_MUST_CHECK;
+
+/* Makes the cgroups alone, with their limits: for processes that come from elsewhere. `holder` as
+ * above. What is left after a failure, container_clear() removes. */
+int container_place(const struct plan *plan, pid_t holder, const struct container_caller *caller,
+		    struct err *err) HULL_MUST_CHECK;
+
+/* Moves the calling, single-threaded process into the container's cgroups. */
+int container_join(const struct plan *plan, struct err *err) HULL_MUST_CHECK;
+
+/* The folder of the cgroup that freezes the container, the caller's; *ret NULL: it has none. */
+int container_freezer(const struct plan *plan, char **ret, struct err *err) HULL_MUST_CHECK;
 
 /* Starts the program, over a connection to the container's start socket; fails as its execve did.
  */
@@ -111,3 +141,12 @@ int container_list(const struct plan *plan, struct isolation_top *ret, struct er
 
 /* Ends every process in its cgroups and removes them. */
 int container_clear(const struct plan *plan, struct err *err) HULL_MUST_CHECK;
+
+/*
+ * A root as root_new() makes it for a workload, without one: a detached mount that the caller
+ * closes, set-user-id bits and devices of it without effect; readonly: nothing can be changed
+ * through it. layers_fd is the folder of mounted layers, scratch_fd a folder to mount on for a
+ * moment. Whoever gives a plan's root of a workload makes sure that it does not run.
+ */
+int container_root(const struct plan_root *root, bool readonly, int layers_fd, int scratch_fd,
+		   struct err *err) HULL_MUST_CHECK;

@@ -24,6 +24,7 @@ struct run {
 	int in, complaints, pidfd; /* our ends of its streams; the hook itself */
 	const char *state;
 	size_t left;
+	const struct hook_files *files;
 	struct buf said;
 	int64_t deadline_ms; /* 0: none */
 };
@@ -97,12 +98,13 @@ static int attend(struct run *r)
 	}
 }
 
-static const char *last_line(struct buf *text)
+/* *ret: the file, the caller's; -1 when there is none of that name. */
+static int open_file(const char *path, int *ret, struct err *err)
 {
-	while (text->len > 0 && text->data[text->len - 1] == '\n')
-		text->data[--text->len] = '\0';
-	const char *nl = text->len ? strrchr(text->data, '\n') : NULL;
-	return nl ? nl + 1 : text->len ? text->data : "no reason given";
+	if (!path)
+		return 0;
+	*ret = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0600);
+	return *ret < 0 ? err_sys(err, "open '%s' for its output", path) : 0;
 }
 
 /* Starts it with pipes, of which r gets our ends. Returns its pid. */
@@ -123,14 +125,19 @@ static pid_t start(const struct plan_hook *hook, struct run *r, struct err *err)
 	AUTO_CLOSE int their_err = complaints[1];
 	if (fcntl(r->complaints, F_SETFL, O_NONBLOCK) < 0)
 		return err_sys(err, "set up pipe");
+	AUTO_CLOSE int out_file = -1;
+	AUTO_CLOSE int err_file = -1;
+	if (r->files && (open_file(r->files->out, &out_file, err) < 0 ||
+			 open_file(r->files->err, &err_file, err) < 0))
+		return -err->code;
 	pid_t pid = proc_spawn(
 		&(struct spawn){
 			.file = hook->path,
 			.argv = hook->args.n > 0 ? (const char *const *)hook->args.v : alone,
 			.env = hook->env.n > 0 ? (const char *const *)hook->env.v : none,
 			.in = their_in,
-			.out = -1,
-			.err = their_err,
+			.out = out_file,
+			.err = err_file >= 0 ? err_file : their_err,
 			.new_session = true,
 		},
 		err);
@@ -140,7 +147,8 @@ static pid_t start(const struct plan_hook *hook, struct run *r, struct err *err)
 	return pid;
 }
 
-static int hook_do(const struct plan_hook *hook, const char *state, struct err *err)
+static int hook_do(const struct plan_hook *hook, const char *state, const struct hook_files *files,
+		   struct err *err)
 {
 	AUTO(auto_run)
 	struct run r = {
@@ -149,6 +157,7 @@ static int hook_do(const struct plan_hook *hook, const char *state, struct err *
 		.pidfd = -1,
 		.state = state,
 		.left = strlen(state),
+		.files = files,
 		.deadline_ms = hook->timeout_s ? now_ms() + hook->timeout_s * 1000LL : 0,
 	};
 
@@ -167,28 +176,30 @@ static int hook_do(const struct plan_hook *hook, const char *state, struct err *
 	if (attended < 0)
 		return err_set(err, -attended, "watch it: %s", strerrordesc_np(-attended));
 	if (status > 0)
-		return err_set(err, EIO, "%s (exit status %d)", last_line(&r.said), status);
+		return err_set(err, EIO, "%s (exit status %d)",
+			       buf_last_line(&r.said, "no reason given"), status);
 	return status;
 }
 
-int hook_run(const struct plan_hook *hook, const char *state, struct err *err)
+int hook_run(const struct plan_hook *hook, const char *state, const struct hook_files *files,
+	     struct err *err)
 {
 	struct sigaction old;
 
 	(void)sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, &old);
-	int r = hook_do(hook, state, err);
+	int r = hook_do(hook, state, files, err);
 	(void)sigaction(SIGPIPE, &old, NULL);
 	return r < 0 ? err_wrap(err, "hook '%s'", hook->path ? hook->path : "") : 0;
 }
 
-int hooks_run(const struct list *hooks, uint32_t point, const char *state, hook_warn *warn,
-	      void *ctx, struct err *err)
+int hooks_run(const struct list *hooks, uint32_t point, const char *state,
+	      const struct hook_files *files, hook_warn *warn, void *ctx, struct err *err)
 {
 	const struct plan_hook *hook = hooks->items;
 
 	for (size_t i = 0; i < hooks->n; i++, hook++) {
 		struct err failure = ERR_INIT;
-		int r = hook->point == point ? hook_run(hook, state, &failure) : 0;
+		int r = hook->point == point ? hook_run(hook, state, files, &failure) : 0;
 		if (r < 0 && !warn)
 			return err_set(err, failure.code, "%s", failure.msg);
 		if (r < 0)

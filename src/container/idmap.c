@@ -4,12 +4,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -74,12 +73,32 @@ static int add_number(struct strv *to, uint32_t n, struct err *err)
 	return strv_add(to, text, err);
 }
 
+/* Where a program that has the right to map is looked for; the caller's PATH is not asked. */
+static const char *const program_folders[] = {"/usr/bin", "/bin", "/usr/local/bin", NULL};
+
+static int find_program(const char *name, char path[static 64], struct err *err)
+{
+	for (size_t i = 0; program_folders[i]; i++) {
+		(void)snprintf(path, 64, "%s/%s", program_folders[i], name);
+		if (access(path, X_OK) == 0)
+			return 0;
+	}
+	return err_set(err, ENOENT,
+		       "only one's own id can be mapped without %s, and that is not installed "
+		       "(package uidmap)",
+		       name);
+}
+
 /* newuidmap PID INSIDE OUTSIDE SIZE … */
 static int ask_program(const char *program, pid_t pid, const struct list *maps, struct err *err)
 {
 	AUTO_STRV struct strv args = {.n = 0};
 	const struct plan_idmap *m = maps->items;
-	int r = strv_add(&args, program, err);
+	char path[64];
+	int r = find_program(program, path, err);
+
+	if (r == 0)
+		r = strv_add(&args, path, err);
 
 	if (r == 0)
 		r = add_number(&args, (uint32_t)pid, err);
@@ -149,32 +168,36 @@ int idmap_write(int proc, pid_t pid, const struct list *uids, const struct list 
 }
 
 /* The helper's life: it says by which number "/proc" knows it, once it is in its namespace, and
- * waits to be ended. */
-static _Noreturn void hold(int tell, int root)
+ * waits until the other end of its socket is gone: with its parent, however that ends. (A parent
+ * death signal would not do: the kernel forgets it when a namespace gives new capabilities.) */
+static _Noreturn void hold(int sock, int root)
 {
 	char number[16] = "";
-
-	(void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	bool known = readlink("/proc/self", number, sizeof(number) - 1) > 0;
 	bool on_top = root < 0 || (fchdir(root) == 0 && chroot(".") == 0);
+
 	if (!known || !on_top || unshare(CLONE_NEWUSER) < 0)
 		(void)snprintf(number, sizeof(number), "-%d", errno);
-	if (write(tell, number, sizeof(number)) < 0)
+	if (send(sock, number, sizeof(number), MSG_NOSIGNAL) < 0)
 		_exit(1);
-	for (;;)
-		(void)pause();
+	while (read(sock, number, 1) < 0 && errno == EINTR)
+		continue;
+	_exit(0);
 }
 
-static int map_holder(int told, const struct list *uids, const struct list *gids, struct err *err)
+static int map_holder(int sock, const struct list *uids, const struct list *gids, struct err *err)
 {
 	char text[17] = "";
 	char path[32];
 	AUTO_CLOSE int proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (proc < 0)
 		return err_sys(err, "open '/proc'");
-	ssize_t n = read_upto(told, text, 16, "the helper", err);
+	ssize_t n;
+	do {
+		n = recv(sock, text, sizeof(text) - 1, 0);
+	} while (n < 0 && errno == EINTR);
 	if (n < 0)
-		return (int)n;
+		return err_sys(err, "hear from the holder of a user namespace");
 	int pid = (int)strtol(text, NULL, 10);
 	if (pid <= 0)
 		return err_set(err, pid ? -pid : ECHILD, "make a user namespace: %s",
@@ -191,18 +214,20 @@ int idmap_userns(const struct list *uids, const struct list *gids, int root, str
 {
 	int ends[2];
 
-	if (pipe2(ends, O_CLOEXEC) < 0)
-		return err_sys(err, "create pipe");
-	AUTO_CLOSE int told = ends[0];
-	AUTO_CLOSE int tell = ends[1];
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+		return err_sys(err, "create socket pair");
+	AUTO_CLOSE int ours = ends[0];
+	AUTO_CLOSE int theirs = ends[1];
 	pid_t pid = fork();
-	if (pid == 0)
-		hold(tell, root);
+	if (pid == 0) {
+		auto_close(&ours);
+		hold(theirs, root);
+	}
 	if (pid < 0)
 		return err_sys(err, "start the holder of a user namespace");
-	auto_close(&tell);
-	int fd = map_holder(told, uids, gids, err);
-	(void)kill(pid, SIGKILL);
+	auto_close(&theirs);
+	int fd = map_holder(ours, uids, gids, err);
+	auto_close(&ours);
 	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 		continue;
 	return fd;

@@ -11,7 +11,6 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -72,6 +71,8 @@ static int enter(const struct joiner *j, int *listener, struct err *err)
 		*listener = listener_open(j->what, err);
 		r = *listener < 0 ? *listener : 0;
 	}
+	if (r == 0)
+		r = box_hide(err);
 	return r < 0 ? r : join_all(j, err);
 }
 
@@ -103,6 +104,8 @@ void join_main(const struct joiner *j)
 	struct tty tty = {-1, -1};
 	struct process p = {.what = j->what,
 			    .sock = j->sock,
+			    .keyring = j->plan->keyring,
+			    .gate = j->gate,
 			    .preserve = j->preserve,
 			    .listener = -1};
 	int pidfd = -1;
@@ -111,9 +114,7 @@ void join_main(const struct joiner *j)
 	if (j->what->seccomp_listener && j->caller && j->caller->describe_filter)
 		j->caller->describe_filter(j->caller->ctx, j->first, getpid(), j->what, &filter);
 	p.listener_state = filter.data;
-	int r = prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ? err_sys(&err, "hide the process") : 0;
-	if (r == 0)
-		r = enter(j, &p.listener, &err);
+	int r = enter(j, &p.listener, &err);
 	if (r == 0)
 		r = open_streams(j, &p, &tty, &err);
 	if (r == 0)

@@ -32,22 +32,26 @@ struct hand {
 	atomic_int done; /* 1, or -errno */
 };
 
-int listener_open(const struct plan_process *what, struct err *err)
+static int connect_to(const char *path, const char *what, struct err *err)
 {
 	struct sockaddr_un to = {.sun_family = AF_UNIX};
-	const char *path = what->seccomp_listener;
 	size_t len = strlen(path);
 
 	if (len == 0 || len >= sizeof(to.sun_path))
-		return err_set(err, EINVAL, "seccomp listenerPath '%s'", path);
+		return err_set(err, EINVAL, "%s '%s'", what, path);
 	memcpy(to.sun_path, path, len);
 	AUTO_CLOSE int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (sock < 0)
 		return err_sys(err, "make a socket");
 	if (connect(sock, (const struct sockaddr *)&to,
 		    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len + 1)) < 0)
-		return err_sys(err, "connect to seccomp listenerPath '%s'", path);
+		return err_sys(err, "connect to %s '%s'", what, path);
 	return TAKE_FD(sock);
+}
+
+int listener_open(const struct plan_process *what, struct err *err)
+{
+	return connect_to(what->seccomp_listener, "seccomp listenerPath", err);
 }
 
 /* 1, or -errno. The descriptor goes with the first byte. */
@@ -83,6 +87,16 @@ static int send_all(int sock, int fd, const char *state)
 		msg.msg_controllen = 0;
 	}
 	return 1;
+}
+
+int listener_hand(const char *path, int fd, const char *what, struct err *err)
+{
+	AUTO_CLOSE int sock = connect_to(path, what, err);
+
+	if (sock < 0)
+		return sock;
+	int r = send_all(sock, fd, " "); /* a descriptor needs a byte to go with */
+	return r < 0 ? err_set(err, -r, "%s '%s': %s", what, path, strerrordesc_np(-r)) : 0;
 }
 
 static _Noreturn void help(struct hand *h, int sock, const char *state)

@@ -17,6 +17,9 @@ struct sock_fprog;
  * closes what is returned. */
 int listener_open(const struct plan_process *what, struct err *err) HULL_MUST_CHECK;
 
+/* Sends a descriptor to the socket `path`, named `what` in errors, in its own message. */
+int listener_hand(const char *path, int fd, const char *what, struct err *err) HULL_MUST_CHECK;
+
 /*
  * Loads the filter and sends its listening descriptor over `sock` (borrowed) with `state`: the JSON
  * of the runtime-spec's "Container Process State", whose fds are ["seccompFd"].

@@ -78,7 +78,8 @@ static int empty_folder(const struct populate *p, struct err *err)
 		return fs;
 	int r = fs_set_all(fs, "source=tmpfs,mode=755,size=0,nr_inodes=2", err);
 	if (r == 0 && label && *label)
-		r = fs_set(fs, "context", label, err);
+		r = fs_set(fs, p->plan->mount_context ? p->plan->mount_context : "context", label,
+			   err);
 	return r < 0 ? r
 		     : fs_mount(fs, "tmpfs",
 				MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |

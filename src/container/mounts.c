@@ -16,6 +16,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/path.h"
@@ -153,6 +154,18 @@ static int idmap_apply(int mount, const struct plan_mount *m, const struct id_so
 	return r < 0 ? err_wrap(err, "idmap") : 0;
 }
 
+static int take_source(const struct plan_mount *m, struct err *err)
+{
+	bool recursive = m->flags & MS_REC;
+
+	if (m->source_nofollow)
+		return mount_clone_nofollow(m->source, recursive, err);
+	if (!m->source_real)
+		return mount_clone(AT_FDCWD, m->source, recursive, err);
+	AUTO_CLOSE int real = path_open_real(m->source, err);
+	return real < 0 ? real : mount_clone(real, "", recursive, err);
+}
+
 static int source_new(const struct plan_mount *m, const struct id_source *ids, struct err *err)
 {
 	if (!m->source || m->source[0] != '/')
@@ -166,10 +179,7 @@ static int source_new(const struct plan_mount *m, const struct id_source *ids, s
 		if (r < 0)
 			return r;
 	}
-	bool recursive = m->flags & MS_REC;
-	AUTO_CLOSE int mount = m->source_nofollow
-				       ? mount_clone_nofollow(m->source, recursive, err)
-				       : mount_clone(AT_FDCWD, m->source, recursive, err);
+	AUTO_CLOSE int mount = take_source(m, err);
 	int r = mount < 0 ? mount : idmap_apply(mount, m, ids, err);
 	return r < 0 ? r : TAKE_FD(mount);
 }
@@ -322,7 +332,8 @@ static int set_options(const struct populate *p, int fs, const struct plan_mount
 	if (r == 0)
 		r = fs_set_flags(fs, m->flags, err);
 	if (r == 0 && label && *label)
-		r = fs_set(fs, "context", label, err);
+		r = fs_set(fs, p->plan->mount_context ? p->plan->mount_context : "context", label,
+			   err);
 	/* a block device: its own superblock is read-only too */
 	if (r == 0 && m->flags & MS_RDONLY && source[0] == '/')
 		r = fs_set(fs, "ro", NULL, err);
@@ -330,8 +341,8 @@ static int set_options(const struct populate *p, int fs, const struct plan_mount
 }
 
 /* The plan's file system as a detached mount, filled from `from` when it starts with that. */
-static int new_mount(const struct populate *p, const struct plan_mount *m, uint64_t attr, int from,
-		     struct err *err)
+static int fresh_mount(const struct populate *p, const struct plan_mount *m, uint64_t attr,
+		       int from, struct err *err)
 {
 	struct mount_change flags = {.set = attr};
 
@@ -349,6 +360,41 @@ static int new_mount(const struct populate *p, const struct plan_mount *m, uint6
 			r = mount_change(mount, &flags, m->target, err);
 	}
 	return r < 0 ? r : TAKE_FD(mount);
+}
+
+/* The words of a list of options but for those that set `key`. NULL when memory is out. */
+static char *options_without(const char *options, const char *key)
+{
+	AUTO_BUF struct buf kept = BUF_INIT;
+	size_t len = strlen(key);
+
+	for (const char *word = options; *word; word += strspn(word, ",")) {
+		size_t n = strcspn(word, ",");
+		if (strncmp(word, key, len) != 0 || word[len] != '=')
+			buf_printf(&kept, "%s%.*s", kept.len ? "," : "", (int)n, word);
+		word += n;
+	}
+	return kept.len ? buf_take(&kept) : strdup("");
+}
+
+/* The group of terminals (5, as a rule) may not be in the map of a user namespace: they are then of
+ * the group of who opens them. */
+static int new_mount(const struct populate *p, const struct plan_mount *m, uint64_t attr, int from,
+		     struct err *err)
+{
+	struct err why = ERR_INIT;
+	int mount = fresh_mount(p, m, attr, from, &why);
+
+	if (mount >= 0)
+		return mount;
+	if (why.code != EINVAL || strcmp(m->type, "devpts") != 0 || !m->data)
+		return err_set(err, why.code, "%s", why.msg);
+	struct plan_mount other = *m;
+	AUTO_FREE char *data = options_without(m->data, "gid");
+	if (!data)
+		return err_set(err, ENOMEM, "out of memory");
+	other.data = data;
+	return fresh_mount(p, &other, attr, from, err);
 }
 
 /*

@@ -96,6 +96,25 @@ static int enter_cwd(const struct process *p, struct err *err)
 	return check_cwd(cwd, err);
 }
 
+/* The host's null device is a file of the host's: in its place comes the workload's own, when that
+ * is one. Who looks for what a workload has of outside (criu, AppArmor) finds nothing then. */
+static void own_null(struct process *p)
+{
+	for (int i = 0; i < 3; i++) {
+		struct stat st;
+		if (fstat(p->io[i], &st) < 0 || !S_ISCHR(st.st_mode) || st.st_rdev != makedev(1, 3))
+			continue;
+		int mode = fcntl(p->io[i], F_GETFL) & O_ACCMODE;
+		AUTO_CLOSE int null = open("/dev/null",
+					   mode | O_NOCTTY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+		if (null < 0 || fstat(null, &st) < 0 || !S_ISCHR(st.st_mode) ||
+		    st.st_rdev != makedev(1, 3) || fcntl(null, F_SETFL, 0) < 0)
+			continue;
+		if (dup3(null, p->io[i], i == p->io[i] ? 0 : O_CLOEXEC) < 0)
+			continue; /* it works all the same */
+	}
+}
+
 /* The environment as asked, with HOME from passwd when it has none. */
 static int make_env(struct process *p, struct err *err)
 {
@@ -137,6 +156,22 @@ static void own_streams(const struct process *p)
 	}
 }
 
+/* A session keyring that is not the caller's (SECURITY R10). One with a name is found by those who
+ * come later if its user may search it. Kernels without keyrings need none. */
+static void join_keyring(const char *name)
+{
+	enum { POSSESSOR_ALL = 0x3f000000, USER_SEARCH = 0x00080000, USER_VIEW_READ = 0x00030000 };
+
+	if (name && !*name)
+		return;
+	long ring = syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, name);
+	if (ring >= 0 && name)
+		(void)syscall(SYS_keyctl, KEYCTL_SETPERM, ring,
+			      POSSESSOR_ALL | USER_SEARCH | USER_VIEW_READ);
+	else if (ring < 0 && name)
+		(void)syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL);
+}
+
 int process_prepare(struct process *p, struct err *err)
 {
 	AUTO_CLOSE int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -148,16 +183,16 @@ int process_prepare(struct process *p, struct err *err)
 	if (r == 0)
 		r = set_rlimits(p, err);
 	if (r == 0)
-		r = schedule_apply(&w->schedule, err);
+		r = schedule_apply(&w->schedule, p->gate != NULL, err);
 	if (r == 0)
 		r = enter_cwd(p, err);
 	if (r == 0)
 		r = make_env(p, err);
 	if (r < 0)
 		return r;
-	/* a session keyring of its own; kernels without keyrings need none */
-	(void)syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL);
+	join_keyring(p->keyring);
 	(void)umask(p->what->has_umask ? (mode_t)p->what->umask : 0022);
+	own_null(p);
 	own_streams(p);
 	return 0;
 }
@@ -235,18 +270,46 @@ static int set_ambient(uint64_t caps, struct err *err)
 	return 0;
 }
 
-static int set_identity(const struct user *u, struct err *err)
+/* A user namespace whose one group is the caller's own denies it; then there are no further groups
+ * to be had. */
+static int set_groups(const struct process *p, struct err *err)
 {
+	const struct user *u = &p->user;
+
+	if (syscall(SYS_setgroups, u->n_groups, u->groups) == 0)
+		return 0;
+	if (errno == EINVAL)
+		return err_set(err, EINVAL,
+			       "additional groups: not all of them are mapped in the user "
+			       "namespace");
+	if (errno != EPERM)
+		return err_sys(err, "set groups");
+	if (u->n_groups > 0)
+		process_say(p->sock, "additional groups cannot be had in this user namespace");
+	return 0;
+}
+
+/* Every number is a user to the kernel, but for those that the user namespace has not. */
+static int not_set(const char *what, uint32_t id, struct err *err)
+{
+	return errno == EINVAL
+		       ? err_set(err, EINVAL, "%s %u is not mapped in the user namespace", what, id)
+		       : err_sys(err, "set %s %u", what, id);
+}
+
+static int set_identity(const struct process *p, struct err *err)
+{
+	const struct user *u = &p->user;
+
 	if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0)
 		return err_sys(err, "keep capabilities");
-	/* a user namespace may deny it; then there are no further groups to be had */
-	if (syscall(SYS_setgroups, u->n_groups, u->groups) < 0 &&
-	    (errno != EPERM || u->n_groups > 0))
-		return err_sys(err, "set groups");
+	int r = p->what->keep_groups ? 0 : set_groups(p, err);
+	if (r < 0)
+		return r;
 	if (syscall(SYS_setresgid, u->gid, u->gid, u->gid) < 0)
-		return err_sys(err, "set group %u", u->gid);
+		return not_set("group", u->gid, err);
 	if (syscall(SYS_setresuid, u->uid, u->uid, u->uid) < 0)
-		return err_sys(err, "set user %u", u->uid);
+		return not_set("user", u->uid, err);
 	return 0;
 }
 
@@ -259,7 +322,7 @@ int process_drop(struct process *p, bool filter, struct err *err)
 	if (r == 0)
 		r = drop_bounding(w->cap_bounding, err);
 	if (r == 0)
-		r = set_identity(&p->user, err);
+		r = set_identity(p, err);
 	if (r == 0 && filter && !w->no_new_privs && w->seccomp.len > 0) {
 		r = set_caps(own, own, 0, err); /* the change of user emptied the effective set */
 		if (r == 0)
@@ -415,6 +478,8 @@ static int process_run(struct process *p, struct err *err)
 {
 	int r = place_streams(p, err);
 
+	if (r == 0)
+		r = gate_pass(p->gate, err);
 	if (r == 0 && !p->dropped)
 		r = process_drop(p, true, err);
 	/* the keeper's death ends us at once; where a filter forbids to ask for it, repair does */

@@ -14,6 +14,7 @@
 #include "container/user.h"
 
 struct err;
+struct gate;
 struct list;
 struct plan;
 struct plan_process;
@@ -24,6 +25,8 @@ struct process {
 	int io[3]; /* standard streams; with a terminal: its slave, three times */
 	struct user user;
 	char **env; /* what's env and HOME; its strings belong to what */
+	const char *keyring; /* the plan's */
+	struct gate *gate; /* through which the process gets its scheduler (schedule.h); or NULL */
 	unsigned preserve; /* descriptors from 3 on that the program gets */
 	bool dropped; /* process_drop() was done before the fork that made this process */
 	int listener; /* of listener_open(), when what names a seccomp_listener */

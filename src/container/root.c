@@ -19,11 +19,13 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/utsname.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/fd.h"
+#include "container/container.h"
 #include "container/mnt.h"
 #include "proto/plan.h"
 
@@ -228,7 +230,7 @@ static int open_writable(const struct plan_root *root, struct writable *w, struc
 		at = w->tmpfs = fs_new("tmpfs", options, MOUNT_ATTR_NODEV, err);
 		if (at < 0)
 			return at;
-		if (mkdirat(at, upper, 0755) < 0 || mkdirat(at, work, 0700) < 0)
+		if (mkdirat(at, upper, 0) < 0 || mkdirat(at, work, 0700) < 0)
 			return err_sys(err, "make the writable folders");
 	}
 	w->upper = openat(at, upper, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -236,6 +238,69 @@ static int open_writable(const struct plan_root *root, struct writable *w, struc
 		return err_sys(err, "open '%s'", upper);
 	w->work = openat(at, work, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	return w->work < 0 ? err_sys(err, "open '%s'", work) : 0;
+}
+
+/* All attributes but overlayfs' own of one folder to another, both by their paths in /proc. */
+static int copy_xattrs(const char *from, const char *to, struct err *err)
+{
+	enum { LIST = 4096 };
+	char names[LIST], value[LIST];
+
+	ssize_t n = listxattr(from, names, sizeof(names));
+	for (const char *name = names; n > 0 && name < names + n; name += strlen(name) + 1) {
+		ssize_t size = strstr(name, ".overlay.")
+				       ? -1
+				       : getxattr(from, name, value, sizeof(value));
+		if (size >= 0 && setxattr(to, name, value, (size_t)size, 0) < 0 &&
+		    errno != EOPNOTSUPP)
+			return err_sys(err, "set attribute of the root folder");
+	}
+	return 0;
+}
+
+/* The topmost layer that says something of the root: one that does not has it as root's, 0755, of
+ * the epoch. */
+static int find_root(const struct stack *s, int *ret_fd, struct stat *ret, struct err *err)
+{
+	for (size_t i = s->n; i-- > 0;) {
+		if (fstat(s->fds[i], ret) < 0)
+			return err_sys(err, "stat the root folder of a layer");
+		*ret_fd = s->fds[i];
+		if ((ret->st_mode & 07777) != 0755 || ret->st_uid != 0 || ret->st_gid != 0 ||
+		    ret->st_mtim.tv_sec != 0)
+			return 0;
+	}
+	return 0;
+}
+
+/*
+ * The root folder that is seen is the writable one. While it is new, which its mode 0 tells, it
+ * takes over owner, mode, attributes and, last, time of the layers' root; the mode says that it is
+ * done.
+ */
+static int adopt_root(const struct stack *s, const struct writable *w, struct err *err)
+{
+	char from[32], to[32];
+	struct stat st = {0}, mine;
+	int layer = -1;
+
+	if (fstat(w->upper, &mine) < 0)
+		return err_sys(err, "stat the root folder");
+	if ((mine.st_mode & 07777) != 0)
+		return 0;
+	int r = find_root(s, &layer, &st, err);
+	if (r < 0)
+		return r;
+	(void)snprintf(from, sizeof(from), "/proc/self/fd/%d", layer);
+	(void)snprintf(to, sizeof(to), "/proc/self/fd/%d", w->upper);
+	const struct timespec times[] = {{.tv_nsec = UTIME_OMIT}, st.st_mtim};
+	r = copy_xattrs(from, to, err);
+	if (r < 0)
+		return r;
+	if (chown(to, st.st_uid, st.st_gid) < 0 || utimensat(AT_FDCWD, to, times, 0) < 0 ||
+	    chmod(to, (st.st_mode & 07777) ? st.st_mode & 07777 : 0755) < 0)
+		return err_sys(err, "set owner and mode of the root folder");
+	return 0;
 }
 
 /* One handle a layer, the top one first (kernel 6.5). */
@@ -332,6 +397,8 @@ int root_new(const struct plan_root *root, int layers_fd, int scratch_fd, struct
 	int r = open_stack(root, layers_fd, &stack, err);
 	if (r == 0)
 		r = open_writable(root, &w, err);
+	if (r == 0)
+		r = adopt_root(&stack, &w, err);
 	if (r < 0)
 		return r;
 	if (!sets_lower_singly()) {
@@ -349,4 +416,20 @@ int root_new(const struct plan_root *root, int layers_fd, int scratch_fd, struct
 	}
 	(void)err_set(err, first.code, "root: %s", first.msg);
 	return -first.code;
+}
+
+int container_root(const struct plan_root *root, bool readonly, int layers_fd, int scratch_fd,
+		   struct err *err)
+{
+	const struct mount_change change = {
+		.set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | (readonly ? MOUNT_ATTR_RDONLY : 0),
+		.propagation = MS_PRIVATE,
+		.userns = -1,
+	};
+
+	AUTO_CLOSE int mount = root_new(root, layers_fd, scratch_fd, err);
+	if (mount < 0)
+		return mount;
+	int r = mount_change(mount, &change, "root", err);
+	return r < 0 ? r : TAKE_FD(mount);
 }

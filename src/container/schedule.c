@@ -3,12 +3,16 @@
 
 #include <errno.h>
 #include <linux/ioprio.h>
+#include <linux/sched.h>
 #include <linux/sched/types.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/personality.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -70,7 +74,8 @@ int process_affinity(const char *cpus, const char *field, struct err *err)
 	return r;
 }
 
-static int set_scheduler(const struct plan_schedule *s, struct err *err)
+/* Like a system call: errno says why not. */
+static int call_scheduler(const struct plan_schedule *s, pid_t pid)
 {
 	struct sched_attr attr = {
 		.size = sizeof(attr),
@@ -83,12 +88,15 @@ static int set_scheduler(const struct plan_schedule *s, struct err *err)
 		.sched_period = s->period,
 	};
 
-	if (syscall(SYS_sched_setattr, 0, &attr, 0) < 0)
-		return err_sys(err, "scheduler: set policy %u", s->policy);
-	return 0;
+	return (int)syscall(SYS_sched_setattr, pid, &attr, 0);
 }
 
-int schedule_apply(const struct plan_schedule *s, struct err *err)
+static int set_scheduler(const struct plan_schedule *s, struct err *err)
+{
+	return call_scheduler(s, 0) < 0 ? err_sys(err, "scheduler: set policy %u", s->policy) : 0;
+}
+
+int schedule_apply(const struct plan_schedule *s, bool later, struct err *err)
 {
 	int r = process_affinity(s->cpus_final, "execCPUAffinity.final", err);
 
@@ -96,7 +104,50 @@ int schedule_apply(const struct plan_schedule *s, struct err *err)
 	    syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, s->ioprio) < 0)
 		r = err_sys(err, "ioPriority: set class %u, level %u", IOPRIO_PRIO_CLASS(s->ioprio),
 			    (unsigned)IOPRIO_PRIO_DATA(s->ioprio));
-	return r == 0 && s->set ? set_scheduler(s, err) : r;
+	return r == 0 && s->set && !later ? set_scheduler(s, err) : r;
+}
+
+struct gate {
+	atomic_int done; /* 1, or -errno */
+};
+
+int gate_new(const struct plan_schedule *schedule, struct gate **ret, struct err *err)
+{
+	*ret = NULL;
+	if (!schedule->set || schedule->policy != SCHED_DEADLINE)
+		return 0;
+	struct gate *gate = mmap(NULL, sizeof(*gate), PROT_READ | PROT_WRITE,
+				 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (gate == MAP_FAILED)
+		return err_sys(err, "get memory for the scheduler's gate");
+	*ret = gate;
+	return 0;
+}
+
+void gate_free(struct gate *gate)
+{
+	if (gate)
+		(void)munmap(gate, sizeof(*gate));
+}
+
+void gate_open(struct gate *gate, const struct plan_schedule *schedule, pid_t pid)
+{
+	atomic_store(&gate->done, call_scheduler(schedule, pid) < 0 ? -errno : 1);
+}
+
+int gate_pass(const struct gate *gate, struct err *err)
+{
+	enum { WAIT_S = 10 };
+	struct timespec now = {.tv_sec = 0};
+	time_t end = 0;
+	int done = gate ? 0 : 1;
+
+	while (!done && !(done = atomic_load(&gate->done))) {
+		(void)clock_gettime(CLOCK_MONOTONIC, &now); /* the vDSO answers */
+		end = end ? end : now.tv_sec + WAIT_S;
+		done = now.tv_sec > end ? -ETIMEDOUT : 0;
+	}
+	return done < 0 ? err_set(err, -done, "scheduler: %s", strerrordesc_np(-done)) : 0;
 }
 
 static int set_memory_policy(const struct plan *plan, struct err *err)

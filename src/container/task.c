@@ -74,7 +74,8 @@ pid_t task_clone(struct task *t, uint64_t flags, int cgroup_fd, int *pidfd, stru
 	struct clone_args args = {
 		.flags = flags | CLONE_PIDFD | CLONE_CLEAR_SIGHAND,
 		.pidfd = (uint64_t)(uintptr_t)&fd,
-		.exit_signal = SIGCHLD,
+		/* clone3(2): with that flag, the parent's own is taken */
+		.exit_signal = flags & CLONE_PARENT ? 0 : SIGCHLD,
 	};
 
 	if (cgroup_fd >= 0) {
@@ -133,6 +134,8 @@ static void take_note(struct task *t, struct note *note)
 		t->pidfd = note->fds[0];
 		t->master = note->fds[1];
 		note->fds[0] = note->fds[1] = -1;
+		if (t->owner->born)
+			t->owner->born(t->owner->ctx, t);
 		break;
 	case NOTE_FAILED:
 		if (t->failure.code == 0)
@@ -209,6 +212,23 @@ int task_await_ready(struct task *t, struct err *err)
 		if (t->failure.code)
 			return err_set(err, t->failure.code, "%s", t->failure.msg);
 	}
+}
+
+int task_await_birth(struct task *t, struct err *err)
+{
+	while (t->pidfd < 0) {
+		struct note note;
+		int r = note_receive(t->sock, &note, err);
+		if (r < 0)
+			return r;
+		if (r == 0)
+			return err_set(err, EIO, "the workload's first process was not born");
+		take_note(t, &note);
+		if (t->failure.code)
+			return err_set(err, t->failure.code, "%s", t->failure.msg);
+	}
+	(void)reap(&t->helper);
+	return 0;
 }
 
 int task_signal(const struct task *t, int sig, struct err *err)

@@ -26,6 +26,9 @@ struct task_owner {
 	void (*failed)(void *ctx, struct task *task);
 	/* A line for people. */
 	void (*message)(void *ctx, const char *line);
+	/* exec's process is there (task->pid), and has not executed if it waits for this. NULL: it
+	 * does not. */
+	void (*born)(void *ctx, struct task *task);
 	/* Its box stands and waits for the hooks of the runtime. NULL: there are none. */
 	int (*hooks)(void *ctx, struct task *task, struct err *err);
 	void *ctx;
@@ -38,7 +41,7 @@ struct task {
 	uint32_t process;
 	pid_t pid;
 	int pidfd; /* -1: no process yet, or reaped */
-	int helper; /* pidfd of exec's joiner, until it is reaped; -1 */
+	int helper; /* pidfd of who bears the process in its stead, until it is reaped; -1 */
 	int sock; /* -1 after execve */
 	int master; /* of its terminal, or -1 */
 	bool runs; /* execve succeeded */
@@ -54,9 +57,13 @@ struct task *task_new(const struct task_owner *owner, struct loop *loop, uint32_
 /* Ends what still runs of it, reaps, closes, frees; tells nobody. NULL is fine. */
 void task_free(struct task *task);
 
-/* A child of the caller by clone3(2): 0 in the child. flags: CLONE_NEW*; cgroup_fd: v2, or -1. */
+/* A child of the caller (with CLONE_PARENT: of its parent) by clone3(2): 0 in the child. flags:
+ * CLONE_NEW* too; cgroup_fd: v2, or -1. */
 pid_t task_clone(struct task *task, uint64_t flags, int cgroup_fd, int *pidfd, struct err *err)
 	HULL_MUST_CHECK;
+
+/* Waits until the helper has told of the first process that it bore, and is gone. */
+int task_await_birth(struct task *task, struct err *err) HULL_MUST_CHECK;
 
 /* Answers `reply` when execve succeeded or failed, then tells the owner of the end. */
 int task_follow(struct task *task, isolation_reply *reply, void *ctx, struct err *err)
