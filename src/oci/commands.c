@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The commands of hull-oci and what each takes (CONTRACT: what runc's and crun's callers pass). */
+#include "oci/image.h"
 #include "oci/oci.h"
 
 #define AT(member) offsetof(struct oci_options, member)
@@ -10,7 +11,8 @@
 		{"console-socket", 0, OCI_VALUE, AT(console_socket), "gets the terminal"},         \
 		{"preserve-fds", 0, OCI_VALUE, AT(preserve_fds), "descriptors from 3 on to keep"}, \
 		{"no-pivot", 0, OCI_FLAG, AT(ignored_flag), "accepted; the root is pivoted"},      \
-		{"no-new-keyring", 0, OCI_FLAG, AT(ignored_flag), "accepted"},                     \
+		{"no-new-keyring", 0, OCI_FLAG, AT(no_new_keyring),                                \
+		 "keep the caller's session keyring"},                                             \
 		{"pidfd-socket", 0, OCI_VALUE, AT(ignored), "accepted"},
 
 static const struct oci_option create_options[] = {MAKE_OPTIONS{0}};
@@ -86,6 +88,48 @@ static const struct oci_option spec_options[] = {
 	{0},
 };
 
+#define IMAGE_OPTIONS                                                                              \
+	{"image-path", 0, OCI_VALUE, AT(image_path),                                               \
+	 "folder of the image; default: ./checkpoint"},                                            \
+		{"work-path", 0, OCI_VALUE, AT(work_path),                                         \
+		 "folder of criu's log; default: the image's"},                                    \
+		{"tcp-established", 0, OCI_FLAG, AT(tcp_established), "open TCP connections too"}, \
+		{"ext-unix-sk", 0, OCI_FLAG, AT(ext_unix_sk),                                      \
+		 "unix sockets with ends outside too"},                                            \
+		{"shell-job", 0, OCI_FLAG, AT(shell_job), "terminals of the outside too"},         \
+		{"file-locks", 0, OCI_FLAG, AT(file_locks), "file locks too"},                     \
+		{"link-remap", 0, OCI_FLAG, AT(link_remap), "open files without a name too"},      \
+		{"manage-cgroups-mode", 0, OCI_VALUE, AT(cgroups_mode),                            \
+		 "soft (default), full, strict or ignore"},                                        \
+		{"empty-ns", 0, OCI_VALUE, AT(empty_ns), "network: made anew, filled by hooks"},   \
+		{"auto-dedup", 0, OCI_FLAG, AT(auto_dedup), "keep no page of an image twice"},     \
+		{"lazy-pages", 0, OCI_FLAG, AT(lazy_pages), "refused"},                            \
+		{"status-fd", 0, OCI_VALUE, AT(status_fd),                                         \
+		 "descriptor that is told when criu is ready"},
+
+static const struct oci_option checkpoint_options[] = {
+	IMAGE_OPTIONS{"parent-path", 0, OCI_VALUE, AT(parent_path),
+		      "earlier --pre-dump, relative to the image"},
+	{"pre-dump", 0, OCI_FLAG, AT(pre_dump), "memory alone; it runs on"},
+	{"leave-running", 0, OCI_FLAG, AT(leave_running), "it runs on"},
+	{"page-server", 0, OCI_VALUE, AT(page_server), "refused"},
+	{0},
+};
+
+static const struct oci_option restore_options[] = {
+	IMAGE_OPTIONS{"bundle", 'b', OCI_VALUE, AT(bundle), "folder of config.json; default: here"},
+	{"pid-file", 0, OCI_VALUE, AT(pid_file), "gets the pid of the first process"},
+	{"console-socket", 0, OCI_VALUE, AT(console_socket), "gets the terminal"},
+	{"detach", 'd', OCI_FLAG, AT(detach), "do not wait for its end"},
+	{"keep", 0, OCI_FLAG, AT(keep), "do not delete it after its end"},
+	{"tcp-close", 0, OCI_FLAG, AT(tcp_close), "TCP connections come back closed"},
+	{"lsm-profile", 0, OCI_VALUE, AT(lsm_profile), "TYPE:NAME instead of the image's"},
+	{"lsm-mount-context", 0, OCI_VALUE, AT(lsm_mount_context), "instead of the image's"},
+	{"no-subreaper", 0, OCI_FLAG, AT(ignored_flag), "accepted"},
+	{"no-pivot", 0, OCI_FLAG, AT(ignored_flag), "accepted; the root is pivoted"},
+	{0},
+};
+
 static const struct oci_option none[] = {{0}};
 
 const struct oci_command oci_commands[] = {
@@ -105,5 +149,9 @@ const struct oci_command oci_commands[] = {
 	{"events", "ID", "print what the cgroups count", 1, 1, events_options, oci_events},
 	{"spec", "", "write a config.json to start from", 0, 0, spec_options, oci_spec},
 	{"features", "", "print what this runtime can do", 0, 0, none, oci_features},
+	{"checkpoint", "ID", "write a container into an image", 1, 1, checkpoint_options,
+	 oci_checkpoint, image_able},
+	{"restore", "ID", "make a container of an image", 1, 1, restore_options, oci_restore,
+	 image_able},
 	{0},
 };

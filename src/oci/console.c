@@ -98,7 +98,8 @@ static bool take_signal(int signals, pid_t pid, int master)
 		return false;
 	if (info.ssi_signo == SIGCHLD) {
 		siginfo_t end = {.si_pid = 0};
-		return waitid(P_PID, (id_t)pid, &end, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+		/* nobody to wait for is an end too: proc_wait() says of what kind */
+		return waitid(P_PID, (id_t)pid, &end, WEXITED | WNOHANG | WNOWAIT) < 0 ||
 		       end.si_pid == pid;
 	}
 	if (info.ssi_signo == SIGWINCH)
@@ -160,7 +161,7 @@ int oci_follow(pid_t pid, int given, struct err *err)
 		(void)tcsetattr(STDIN_FILENO, TCSANOW, &raw);
 	}
 	siginfo_t ended = {.si_pid = 0};
-	if (waitid(P_PID, (id_t)pid, &ended, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+	if (waitid(P_PID, (id_t)pid, &ended, WEXITED | WNOHANG | WNOWAIT) < 0 ||
 	    ended.si_pid == pid)
 		drain(master);
 	else

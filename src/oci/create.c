@@ -20,6 +20,7 @@
 #include "base/json.h"
 #include "base/proc.h"
 #include "oci/oci.h"
+#include "oci/scope.h"
 #include "oci/start_socket.h"
 #include "spec/spec.h"
 
@@ -31,46 +32,41 @@ static int own(char **to, const char *text, struct err *err)
 	return *to ? 0 : err_set(err, ENOMEM, "out of memory");
 }
 
-/* What the plan can say and container/ cannot do yet is refused, never passed over. */
-static int check_plan(const struct plan *plan, struct err *err)
+/* As runc names it: exec joins it by that name. */
+static int own_keyring(const struct oci *oci, struct plan *plan, const char *id, struct err *err)
 {
-	const struct plan_join *j = plan->joins.items;
-
-	for (size_t i = 0; i < plan->joins.n; i++) {
-		if (j[i].type == CLONE_NEWUSER)
-			return err_set(err, ENOTSUP,
-				       "linux.namespaces: joining a user namespace by "
-				       "its path is not supported");
+	if (oci->options.no_new_keyring)
+		return own(&plan->keyring, "", err);
+	if (asprintf(&plan->keyring, "_ses.%s", id) < 0) {
+		plan->keyring = NULL;
+		return err_set(err, ENOMEM, "out of memory");
 	}
-	if (plan->rdt_closid || plan->rdt_l3 || plan->rdt_mb)
-		return err_set(err, ENOTSUP, "linux.intelRdt: not supported");
-	if (plan->net_devices.n > 0)
-		return err_set(err, ENOTSUP, "linux.netDevices: not supported");
 	return 0;
 }
 
-/* Where its cgroups are: what the bundle says, below each hierarchy's root, or a place of our own.
- */
-static int place(const struct oci *oci, struct plan *plan, const char *id, struct err *err)
+/* Where its cgroups are: what the bundle says, below each hierarchy's root, or a place of our own;
+ * nowhere when the caller wants none. */
+static int place(struct oci *oci, struct oci_state *state, const char *id, struct err *err)
 {
+	struct plan *plan = &state->plan;
 	const char *asked = plan->cgroup ? plan->cgroup : "";
 	char *path = NULL;
 
 	if (oci->systemd_cgroup)
-		return err_set(err, ENOTSUP,
-			       "--systemd-cgroup: systemd's cgroup driver is not there; use the "
-			       "caller's cgroupfs driver");
+		return scope_place(oci, state, id, err);
 	asked += strspn(asked, "/");
-	if ((*asked ? asprintf(&path, "%s", asked) : asprintf(&path, "hull-oci/%s", id)) < 0)
-		return err_set(err, ENOMEM, "out of memory");
+	int r = oci->no_cgroup ? own(&path, "", err)
+		: *asked       ? own(&path, asked, err)
+			       : container_default_cgroup(id, &path, err);
+	if (r < 0)
+		return r;
 	free(plan->cgroup);
 	plan->cgroup = path;
-	return own(&plan->id, id, err);
+	return 0;
 }
 
 /* Reads the bundle of --bundle (or the working folder) into a new state for `id`. */
-static int read_bundle(const struct oci *oci, const char *id, struct oci_state *ret,
-		       struct err *err)
+static int read_bundle(struct oci *oci, const char *id, struct oci_state *ret, struct err *err)
 {
 	const char *given = oci->options.bundle ? oci->options.bundle : ".";
 	AUTO_FREE char *bundle = realpath(given, NULL);
@@ -88,9 +84,11 @@ static int read_bundle(const struct oci *oci, const char *id, struct oci_state *
 	if (r == 0)
 		r = spec_plan(doc, &config, &state.plan, err);
 	if (r == 0)
-		r = check_plan(&state.plan, err);
+		r = own(&state.plan.id, id, err);
 	if (r == 0)
-		r = place(oci, &state.plan, id, err);
+		r = own_keyring(oci, &state.plan, id, err);
+	if (r == 0)
+		r = place(oci, &state, id, err);
 	if (r == 0)
 		r = own(&state.id, id, err);
 	if (r == 0)
@@ -117,9 +115,8 @@ int oci_put_pid(const struct oci *oci, pid_t pid, struct err *err)
 	return file_replace(AT_FDCWD, oci->options.pid_file, text, (size_t)n, 0644, err);
 }
 
-/* Writes who the first process is, for the caller and for the next commands. */
-static int record_process(const struct oci *oci, struct oci_state *state, int folder, pid_t pid,
-			  struct err *err)
+int oci_record_process(const struct oci *oci, struct oci_state *state, int folder, pid_t pid,
+		       struct err *err)
 {
 	struct proc_id id;
 	char text[PROC_ID_TEXT];
@@ -135,29 +132,39 @@ static int record_process(const struct oci *oci, struct oci_state *state, int fo
 	return r < 0 ? r : oci_put_pid(oci, pid, err);
 }
 
-static int launch(struct oci *oci, struct oci_state *state, int folder, int *ret_master,
-		  struct err *err)
+int oci_record_place(const struct oci_state *state, int folder, struct err *err)
 {
-	struct container_launch launch = {.plan = &state->plan, .caller = &oci->caller};
-	AUTO_CLOSE int start = start_socket_new(folder, err);
+	if ((*state->plan.cgroup && symlinkat(state->plan.cgroup, folder, "cgroup") < 0) ||
+	    (state->unit && symlinkat(state->unit, folder, "unit") < 0))
+		return err_sys(err, "note the cgroup");
+	return oci_state_write(folder, state, err);
+}
 
+static int launch(struct oci *oci, struct oci_state *state, int folder, pid_t holder,
+		  int *ret_master, struct err *err)
+{
+	struct container_launch launch = {.plan = &state->plan,
+					  .caller = &oci->caller,
+					  .holder = holder};
+
+	if (state->plan.process.tty && !oci->options.console_socket && oci->options.detach)
+		return err_set(err, EINVAL,
+			       "process.terminal: a detached container's terminal goes "
+			       "to a --console-socket, and none is given");
+	AUTO_CLOSE int start = start_socket_new(folder, err);
 	if (start < 0)
 		return start;
 	launch.start = start;
 	int r = oci_preserved(oci, &launch.preserve, err);
-	/* on record before anything is made: delete finds its cgroups, whatever becomes of the
-	 * state */
-	if (r == 0 && symlinkat(state->plan.cgroup, folder, "cgroup") < 0)
-		r = err_sys(err, "note the cgroup");
 	if (r == 0)
-		r = oci_state_write(folder, state, err);
+		r = oci_record_place(state, folder, err);
 	if (r < 0)
 		return r;
 	AUTO_CLOSE int master = -1;
 	pid_t pid = container_launch(&launch, &master, err);
 	if (pid < 0)
 		return pid;
-	r = record_process(oci, state, folder, pid, err);
+	r = oci_record_process(oci, state, folder, pid, err);
 	if (r == 0 && master >= 0 && oci->options.console_socket)
 		r = oci_send_console(oci->options.console_socket, master, err);
 	if (r == 0)
@@ -165,30 +172,44 @@ static int launch(struct oci *oci, struct oci_state *state, int folder, int *ret
 	return r;
 }
 
-/* Makes the container of words[0]; *ret_folder is its locked folder, *ret_master its terminal or
- * -1, both the caller's. On failure nothing is left. */
-static int make(struct oci *oci, struct oci_state *ret, int *ret_folder, int *ret_master,
-		struct err *err)
+/* What a container begins with: its state from the bundle, and its scope, if it has one, with the
+ * process in *ret_holder to keep it. On failure nothing is left, its folder neither, and what
+ * another container has is not touched. */
+static int begin(struct oci *oci, const char *id, struct oci_state *ret, pid_t *ret_holder,
+		 struct err *err)
+{
+	struct err ignored = ERR_INIT; /* the first failure is the one to tell */
+	pid_t holder = 0;
+
+	int r = read_bundle(oci, id, ret, err);
+	if (r == 0 && ret->unit)
+		holder = scope_start(oci, ret, err);
+	if (r < 0 || holder < 0) {
+		if (oci_folder_remove(oci, id, &ignored) < 0)
+			oci_log(oci, "warning", ignored.msg);
+		record_done(&oci_state_record, ret);
+		return r < 0 ? r : holder;
+	}
+	*ret_holder = holder;
+	return 0;
+}
+
+int oci_make(struct oci *oci, oci_bring_fn *bring, struct oci_state *ret, int *ret_folder,
+	     int *ret_master, struct err *err)
 {
 	const char *id = oci->words[0];
 	struct err ignored = ERR_INIT; /* the first failure is the one to tell */
-
 	AUTO_CLOSE int folder = oci_folder_new(oci, id, err);
+	pid_t holder = 0;
+
 	if (folder < 0)
 		return folder;
-	int r = read_bundle(oci, id, ret, err);
-	if (r < 0) {
-		if (oci_folder_remove(oci, id, &ignored) < 0)
-			oci_log(oci, "warning", ignored.msg);
+	int r = begin(oci, id, ret, &holder, err);
+	if (r < 0)
 		return r;
-	}
 	oci_describe(oci, ret);
-	if (ret->plan.process.tty && !oci->options.console_socket && oci->options.detach)
-		r = err_set(err, EINVAL,
-			    "process.terminal: a detached container's terminal goes "
-			    "to a --console-socket, and none is given");
-	if (r == 0)
-		r = launch(oci, ret, folder, ret_master, err);
+	r = bring(oci, ret, folder, holder, ret_master, err);
+	scope_release(holder);
 	if (r < 0) {
 		if (oci_remove(oci, ret, &ignored) < 0)
 			oci_log(oci, "warning", ignored.msg);
@@ -206,7 +227,7 @@ int oci_create(struct oci *oci, struct err *err)
 	struct oci_state state = {.created_ns = 0};
 
 	oci->options.detach = true;
-	int r = make(oci, &state, &folder, &master, err);
+	int r = oci_make(oci, launch, &state, &folder, &master, err);
 	record_done(&oci_state_record, &state);
 	return r;
 }
@@ -251,12 +272,11 @@ int oci_start(struct oci *oci, struct err *err)
 	return r;
 }
 
-static int run_made(struct oci *oci, struct oci_state *state, int folder, int master,
-		    struct err *err)
+int oci_attend(struct oci *oci, const struct oci_state *state, int folder, int master, int r,
+	       struct err *err)
 {
 	struct err ignored = ERR_INIT; /* the first failure is the one to tell */
 	struct proc_id id = {.pid = 0};
-	int r = go(oci, state, folder, err);
 
 	auto_close(&folder); /* its lock: others may look while it runs */
 	if (r == 0)
@@ -283,10 +303,11 @@ int oci_run(struct oci *oci, struct err *err)
 	int master = -1;
 	int folder = -1;
 
-	int r = make(oci, &state, &folder, &master, err);
+	int r = oci_make(oci, launch, &state, &folder, &master, err);
 	if (r < 0)
 		return r;
-	r = run_made(oci, &state, folder, master, err);
+	r = go(oci, &state, folder, err);
+	r = oci_attend(oci, &state, folder, master, r, err);
 	record_done(&oci_state_record, &state);
 	return r;
 }

@@ -2,6 +2,7 @@
 /* kill, delete, pause, resume: what is done to a container that is there. */
 #include <errno.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -10,6 +11,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "oci/oci.h"
+#include "oci/scope.h"
 
 static int signal_first(const struct oci_state *state, int sig, struct err *err)
 {
@@ -31,8 +33,9 @@ static int send(const struct oci *oci, const struct oci_state *state, int folder
 
 	if (oci->options.all) {
 		r = container_signal_all(&state->plan, sig, err);
-		if (r == 0 && status == OCI_STOPPED)
-			r = 0; /* nobody is left, as asked */
+		/* without cgroups nobody but the first process is known */
+		if (r == 0 && status != OCI_STOPPED && status != OCI_CREATING)
+			r = signal_first(state, sig, err);
 	} else if (status == OCI_STOPPED || status == OCI_CREATING) {
 		return err_set(err, ESRCH, "container not running");
 	} else {
@@ -60,22 +63,32 @@ int oci_kill(struct oci *oci, struct err *err)
 	return r;
 }
 
-/* Its first process may be in no cgroup of its own (a host without): it is ended by itself. */
-static int end_first(const struct oci_state *state, struct err *err)
+/* Ends all its processes, and waits for them. The first may be in no cgroup of its own (a host
+ * without, a user who may make none): it is ended by itself, and those of its pid namespace with
+ * it; one that is frozen ends when its cgroup is thawed. */
+static int end_all(const struct oci_state *state, struct err *err)
 {
-	struct err gone = ERR_INIT;
-	int r = signal_first(state, SIGKILL, &gone);
+	enum { WAIT_MS = 10000 };
+	struct err gone = ERR_INIT; /* it has ended already */
+	AUTO_CLOSE int pidfd = oci_pidfd(state, &gone);
+	struct pollfd end = {.fd = pidfd, .events = POLLIN};
 
-	return r < 0 && gone.code != ESRCH ? err_set(err, gone.code, "%s", gone.msg) : 0;
+	if (pidfd >= 0 && syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) < 0 &&
+	    errno != ESRCH)
+		return err_sys(err, "end the first process");
+	int r = container_clear(&state->plan, err);
+	if (r == 0 && pidfd >= 0 && poll(&end, 1, WAIT_MS) == 0)
+		r = err_set(err, ETIMEDOUT, "the first process does not end");
+	return r;
 }
 
 int oci_remove(struct oci *oci, const struct oci_state *state, struct err *err)
 {
 	struct err failed = ERR_INIT; /* a failed hook does not keep the rest from being removed */
-	int r = end_first(state, err);
+	int r = end_all(state, err);
 
 	if (r == 0)
-		r = container_clear(&state->plan, err);
+		r = scope_stop(oci, state, err);
 	if (r == 0)
 		r = oci_folder_remove(oci, state->id, err);
 	if (r == 0 && *state->process &&
@@ -85,20 +98,22 @@ int oci_remove(struct oci *oci, const struct oci_state *state, struct err *err)
 }
 
 /* A folder without a readable state is what a killed create, or damage, leaves: the link beside it
- * still says where the cgroups are. */
-static int remove_damaged(const struct oci *oci, int folder, struct err *err)
+ * says where the cgroups are. */
+static int remove_damaged(struct oci *oci, int folder, struct err *err)
 {
-	char cgroup[PATH_MAX];
-	struct plan plan = {.cgroup = cgroup};
+	char cgroup[PATH_MAX] = "";
+	char unit[NAME_MAX + 1] = "";
+	struct oci_state found = {.plan = {.cgroup = cgroup}};
 	int r = 0;
 
 	oci_log(oci, "warning", err->msg);
 	*err = ERR_INIT;
-	ssize_t n = readlinkat(folder, "cgroup", cgroup, sizeof(cgroup) - 1);
-	if (n > 0) {
-		cgroup[n] = '\0';
-		r = container_clear(&plan, err);
-	}
+	if (readlinkat(folder, "cgroup", cgroup, sizeof(cgroup) - 1) > 0)
+		r = container_clear(&found.plan, err);
+	if (readlinkat(folder, "unit", unit, sizeof(unit) - 1) > 0)
+		found.unit = unit;
+	if (r == 0)
+		r = scope_stop(oci, &found, err);
 	return r < 0 ? r : oci_folder_remove(oci, oci->words[0], err);
 }
 

@@ -15,6 +15,7 @@
 #include "base/json.h"
 #include "base/path.h"
 #include "oci/oci.h"
+#include "oci/systemd.h"
 
 enum { EXIT_FAILED = 1, EXIT_EXEC_FAILED = 255 };
 
@@ -105,16 +106,22 @@ static void print_help(void)
 	for (const struct oci_command *c = oci_commands; c->name; c++)
 		printf("  %-12s %s\n", c->name, c->help);
 	puts("\nglobal options: --root DIR, --log FILE, --log-format text|json, --systemd-cgroup,\n"
-	     "--debug, --version, --help");
+	     "--cgroup-manager cgroupfs|systemd|disabled, --debug, --version, --help");
 }
 
-/* The folder for states that nobody named: of this boot, and of this user. */
+/* The folder for states that nobody named: of this boot, and of this user. Who is root only in a
+ * user namespace is a user like others. */
 static int default_root(char **ret, struct err *err)
 {
 	const char *run = getenv("XDG_RUNTIME_DIR");
-	int n = run && *run == '/' && geteuid() != 0 ? asprintf(ret, "%s/hull-oci", run)
-						     : asprintf(ret, "/run/hull-oci");
+	bool has_run = run && *run == '/';
+	bool is_user = geteuid() != 0 || (has_run && container_caller_is_mapped());
 
+	if (is_user && !has_run)
+		return err_set(err, EINVAL,
+			       "no folder for the states of containers: set XDG_RUNTIME_DIR, or "
+			       "give --root");
+	int n = is_user ? asprintf(ret, "%s/hull-oci", run) : asprintf(ret, "/run/hull-oci");
 	return n < 0 ? err_set(err, ENOMEM, "out of memory") : 0;
 }
 
@@ -133,21 +140,40 @@ static int open_root(struct oci *oci, char **owned, struct err *err)
 	return oci->root_fd < 0 ? err_sys(err, "open '%s'", oci->root) : 0;
 }
 
+/* What was said of the log's form and, in crun's words, of who makes the cgroups; NULL: nothing. */
+static int choose(struct oci *oci, const char *format, const char *manager, struct err *err)
+{
+	static const char *const formats[] = {"text", "json", NULL};
+	static const char *const managers[] = {"cgroupfs", "systemd", "disabled", NULL};
+
+	if (format && !str_in(format, formats))
+		return err_set(err, EINVAL, "--log-format: '%s' is neither text nor json", format);
+	if (manager && !str_in(manager, managers))
+		return err_set(err, EINVAL,
+			       "--cgroup-manager: '%s' is none of cgroupfs, systemd, disabled",
+			       manager);
+	if (format)
+		oci->log_json = strcmp(format, "json") == 0;
+	if (manager)
+		oci->systemd_cgroup = strcmp(manager, "systemd") == 0;
+	if (manager)
+		oci->no_cgroup = strcmp(manager, "disabled") == 0;
+	return 0;
+}
+
 /* One global option at argv[i]; returns how many words it took, 0 when it is none. */
 static int global_option(struct oci *oci, char **argv, int i, int argc, struct err *err)
 {
 	static const char *const flags[] = {"--debug", "--systemd-cgroup", "--no-pivot", NULL};
 	const char *format = NULL;
+	const char *manager = NULL;
 	const struct {
 		const char *name;
 		const char **value;
 	} options[] = {
-		{"--root", &oci->root},
-		{"--log", &oci->log},
-		{"--log-format", &format},
-		{"--log-level", &(const char *){NULL}},
-		{"--cgroup-manager", &(const char *){NULL}},
-		{"--rootless", &(const char *){NULL}},
+		{"--root", &oci->root},         {"--log", &oci->log},
+		{"--log-format", &format},      {"--log-level", &(const char *){NULL}},
+		{"--cgroup-manager", &manager}, {"--rootless", &(const char *){NULL}},
 	};
 
 	if (str_in(argv[i], flags)) {
@@ -162,11 +188,8 @@ static int global_option(struct oci *oci, char **argv, int i, int argc, struct e
 		if (!*rest && i + 1 == argc)
 			return err_set(err, EINVAL, "%s: wants a value", argv[i]);
 		*options[o].value = *rest ? rest + 1 : argv[i + 1];
-		if (format && strcmp(format, "json") != 0 && strcmp(format, "text") != 0)
-			return err_set(err, EINVAL, "--log-format: '%s' is neither text nor json",
-				       format);
-		oci->log_json = format ? strcmp(format, "json") == 0 : oci->log_json;
-		return *rest ? 1 : 2;
+		int r = choose(oci, format, manager, err);
+		return r < 0 ? r : *rest ? 1 : 2;
 	}
 	return 0;
 }
@@ -188,6 +211,7 @@ static int carry_out(struct oci *oci, const struct oci_command *c, char **argv, 
 
 	if (r == 0 && oci->options.help) {
 		print_command_help(c);
+		r = c->able ? c->able(err) : 0;
 	} else if (r == 0) {
 		r = open_root(oci, &root, err);
 		if (r == 0)
@@ -195,6 +219,7 @@ static int carry_out(struct oci *oci, const struct oci_command *c, char **argv, 
 	}
 	strv_done(&oci->options.env);
 	strv_done(&oci->options.cap);
+	systemd_close(oci->systemd);
 	auto_close(&oci->root_fd);
 	return r;
 }

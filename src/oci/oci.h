@@ -17,6 +17,7 @@
 #include "proto/plan.h"
 
 struct err;
+struct systemd;
 
 /* The options of all commands; each command's table says which it takes. */
 struct oci_options {
@@ -25,8 +26,12 @@ struct oci_options {
 	const char *memory, *memory_swap, *memory_reservation, *cpu_quota, *cpu_period, *cpu_share;
 	const char *cpuset_cpus, *cpuset_mems, *pids_limit, *blkio_weight, *interval;
 	const char *preserve_fds, *ignored;
+	const char *image_path, *work_path, *parent_path, *cgroups_mode, *empty_ns, *status_fd;
+	const char *page_server, *lsm_profile, *lsm_mount_context;
 	struct strv env, cap;
 	bool detach, tty, force, all, quiet, stats, keep, no_new_privs, ignore_paused, rootless;
+	bool leave_running, pre_dump, tcp_established, tcp_close, ext_unix_sk, shell_job;
+	bool lazy_pages, file_locks, auto_dedup, link_remap, no_new_keyring;
 	bool ignored_flag, help;
 };
 
@@ -36,10 +41,12 @@ struct oci {
 	int root_fd; /* open, made when missing */
 	const char *log; /* NULL: none */
 	bool log_json, debug, systemd_cgroup;
+	bool no_cgroup; /* containers are made without cgroups of their own */
 	struct oci_options options;
 	char **words; /* what stands behind the options, NULL-terminated */
 	size_t n_words;
 	struct container_caller caller; /* says warnings; describes `plan`'s container */
+	struct systemd *systemd; /* opened by who first needs it (scope.h) */
 };
 
 enum oci_option_kind { OCI_FLAG, OCI_VALUE, OCI_LIST };
@@ -58,6 +65,8 @@ struct oci_command {
 	const struct oci_option *options; /* up to one without a name */
 	/* Carries it out. Returns the exit status; on failure of its own a negative errno. */
 	int (*run)(struct oci *oci, struct err *err);
+	/* Whether this host can do it: what the exit status of its --help says. NULL: all can. */
+	int (*able)(struct err *err);
 };
 
 /* All commands, up to one without a name. */
@@ -81,6 +90,7 @@ struct oci_state {
 	char *process; /* proc_id_format() of the first process; "": not there yet */
 	uint64_t created_ns; /* since the epoch */
 	struct plan plan;
+	char *unit, *slice; /* systemd's scope and where it is; NULL: cgroups of our own making */
 };
 extern const struct record oci_state_record;
 
@@ -127,6 +137,32 @@ void oci_describe(struct oci *oci, const struct oci_state *state);
 /* Ends it and removes every trace; poststop hooks run. */
 int oci_remove(struct oci *oci, const struct oci_state *state, struct err *err) HULL_MUST_CHECK;
 
+/* How the processes of a container come to be: started, or brought back of an image. `holder` keeps
+ * its scope meanwhile, if it has one; *ret_master is its terminal, for the caller, or stays -1. */
+typedef int oci_bring_fn(struct oci *oci, struct oci_state *state, int folder, pid_t holder,
+			 int *ret_master, struct err *err);
+
+/*
+ * Makes the container of words[0] out of the bundle of --bundle (or the working folder): its
+ * folder, its state, its scope, and by `bring` its processes. The caller releases the state and
+ * closes the locked folder and the terminal. On failure nothing is left, and what another
+ * container has is not touched.
+ */
+int oci_make(struct oci *oci, oci_bring_fn *bring, struct oci_state *ret, int *ret_folder,
+	     int *ret_master, struct err *err) HULL_MUST_CHECK;
+
+/* On record before anything is made: so delete finds its cgroups, whatever becomes of the state. */
+int oci_record_place(const struct oci_state *state, int folder, struct err *err) HULL_MUST_CHECK;
+
+/* Writes who the first process is, for the caller and for the next commands. */
+int oci_record_process(const struct oci *oci, struct oci_state *state, int folder, pid_t pid,
+		       struct err *err) HULL_MUST_CHECK;
+
+/* The rest of a command that started a container (r: how that went): detached, it ends; else it
+ * waits, and removes it unless --keep says not to. Takes folder and master. Returns its status. */
+int oci_attend(struct oci *oci, const struct oci_state *state, int folder, int master, int r,
+	       struct err *err) HULL_MUST_CHECK;
+
 /* Sends a terminal's master to the listener of --console-socket. */
 int oci_send_console(const char *path, int master, struct err *err) HULL_MUST_CHECK;
 
@@ -153,3 +189,5 @@ int oci_update(struct oci *oci, struct err *err);
 int oci_events(struct oci *oci, struct err *err);
 int oci_spec(struct oci *oci, struct err *err);
 int oci_features(struct oci *oci, struct err *err);
+int oci_checkpoint(struct oci *oci, struct err *err);
+int oci_restore(struct oci *oci, struct err *err);

@@ -200,8 +200,8 @@ int oci_features(struct oci *oci, struct err *err)
 	json_begin(&out, "cgroup");
 	json_put_bool(&out, "v1", true);
 	json_put_bool(&out, "v2", true);
-	json_put_bool(&out, "systemd", false);
-	json_put_bool(&out, "systemdUser", false);
+	json_put_bool(&out, "systemd", true);
+	json_put_bool(&out, "systemdUser", true);
 	json_put_bool(&out, "rdma", true);
 	json_end(&out);
 	json_begin(&out, "seccomp");

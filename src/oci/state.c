@@ -28,6 +28,8 @@ static const struct field oci_state_fields[] = {
 	FIELD(3, FIELD_STR, struct oci_state, process),
 	FIELD(4, FIELD_U64, struct oci_state, created_ns),
 	FIELD_OF(5, FIELD_RECORD, struct oci_state, plan, &plan_record),
+	FIELD(6, FIELD_STR, struct oci_state, unit),
+	FIELD(7, FIELD_STR, struct oci_state, slice),
 };
 const struct record oci_state_record = RECORD(oci_state, oci_state_fields);
 

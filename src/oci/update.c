@@ -14,6 +14,7 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "oci/oci.h"
+#include "oci/scope.h"
 #include "spec/spec.h"
 
 enum { RESOURCES_BYTES_MAX = 1 << 20 };
@@ -102,6 +103,8 @@ int oci_update(struct oci *oci, struct err *err)
 	if (r == 0)
 		r = oci->options.resources ? from_document(oci, &limits, err)
 					   : from_options(&oci->options, &limits, err);
+	if (r == 0)
+		r = scope_limit(oci, &state, &limits, err);
 	if (r == 0)
 		r = container_limit(&state.plan, &limits, &oci->caller, err);
 	record_done(&plan_limits_record, &limits);
