@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/crc32c.h"
 #include "base/err.h"
 #include "image/erofs_format.h"
 #include "image/erofs_priv.h"
@@ -192,19 +193,6 @@ int erofs_file_end(struct erofs *e, struct tree *tree, struct err *err)
 		inode->start_block = e->runs[0].block;
 	e->inode = NULL;
 	return r;
-}
-
-/* CRC-32C as EROFS counts it: started with ones, not inverted at the end. */
-static uint32_t crc32c(const uint8_t *bytes, size_t n)
-{
-	uint32_t crc = UINT32_MAX;
-
-	for (size_t i = 0; i < n; i++) {
-		crc ^= bytes[i];
-		for (int bit = 0; bit < 8; bit++)
-			crc = crc >> 1 ^ (crc & 1 ? UINT32_C(0x82F63B78) : 0);
-	}
-	return crc;
 }
 
 static int write_super(struct erofs *e, const struct erofs_meta *meta, uint64_t total,

@@ -70,6 +70,25 @@ static int find_prefix(struct db *db, const char *prefix, char **ret_id, struct 
 	return 1;
 }
 
+/* What was pulled by that digest, which may be the digest of an index that it was chosen from: 1
+ * with the id and the name as stored; 0. */
+static int find_pulled(struct db *db, const struct reference *ref, char **ret_id, char **ret_name,
+		       struct err *err)
+{
+	AUTO_FREE char *name = NULL;
+
+	if (asprintf(&name, "%s%s%s@sha256:%s", ref->registry ? ref->registry : "",
+		     ref->registry ? "/" : "", ref->repository, ref->digest) < 0) {
+		name = NULL;
+		return err_set(err, ENOMEM, "out of memory");
+	}
+	int r = db_text(db, "SELECT manifest FROM image WHERE name=?", DB_VALUES(DB_TEXT(name)),
+			ret_id, err);
+	if (r > 0)
+		*ret_name = TAKE_PTR(name);
+	return r;
+}
+
 /* By name, with or without digest: 1 with the id and the name as stored; 0. */
 static int find_name(struct db *db, const char *what, char **ret_id, char **ret_name,
 		     struct err *err)
@@ -80,6 +99,11 @@ static int find_name(struct db *db, const char *what, char **ret_id, char **ret_
 
 	if (reference_parse(what, &ref, &ignored) < 0)
 		return 0;
+	if (ref.digest) {
+		r = find_pulled(db, &ref, ret_id, ret_name, err);
+		if (r != 0)
+			return r;
+	}
 	if (ref.digest && !ref.tag) /* whatever its name: the digest says which */
 		return db_text(db, "SELECT id FROM manifest WHERE manifest_digest=?",
 			       DB_VALUES(DB_TEXT(ref.digest)), ret_id, err);
@@ -110,9 +134,10 @@ int image_resolve(struct db *db, const char *what, char **ret_id, char **ret_nam
 		bool named = strspn(hex, "0123456789abcdef") != DIGEST_HEX && hex == what;
 		if (named && reference_parse(what, &ref, err) < 0)
 			return -err->code;
-		return err_set(err, ENOENT,
-			       "image '%.300s': not in the store (hull image import brings it in)",
-			       what);
+		return err_set(
+			err, ENOENT,
+			"image '%.300s': not in the store (hull pull or hull image import brings it in)",
+			what);
 	}
 	return r < 0 ? r : 0;
 }

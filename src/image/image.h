@@ -142,11 +142,152 @@ struct image_import {
 	const char *cmd, *entrypoint; /* a JSON array; or one word; or a line for /bin/sh -c */
 	struct strv env, expose, labels, volumes; /* added to what the source has */
 	const char *workdir, *user, *stop_signal;
+	const char *load; /* for image_load() alone */
 };
 
 /* Imports; *ret_id is the image's id, caller frees. Whole or not at all. */
 int image_import(const struct store *store, const struct image_import *what, char **ret_id,
 		 struct err *err) HULL_MUST_CHECK;
+
+/* --- registries --- */
+
+/*
+ * The full name that people mean by `text`, in *ret; the caller frees. A name with a registry is
+ * itself (docker.io/x is docker.io/library/x); of others /etc/hull/registries says by an alias, or
+ * by the one place to search, which registry is meant (registry_config). EINVAL when it does not:
+ * nothing is guessed.
+ */
+int image_full_name(const char *text, char **ret, struct err *err) HULL_MUST_CHECK;
+
+/* What to pull; strings are borrowed. */
+struct image_pull {
+	const char *name; /* full: see image_full_name() */
+	const char *platform; /* NULL: this host's */
+	bool no_verify; /* plain HTTP and unknown certificates will do */
+	bool quiet; /* no progress on standard error */
+};
+
+/* Pulls an image; *ret_id is its id, caller frees. Whole or not at all, but what has come of its
+ * layers is kept for the next attempt. EACCES when the policy refuses it; the signatures that the
+ * policy demands are kept with the image. */
+int image_pull(const struct store *store, const struct image_pull *what, char **ret_id,
+	       struct err *err) HULL_MUST_CHECK;
+
+enum image_pull_policy { IMAGE_PULL_MISSING, IMAGE_PULL_ALWAYS, IMAGE_PULL_NEVER };
+
+/* Reads "missing", "always" or "never". */
+int image_pull_policy(const char *text, enum image_pull_policy *ret, struct err *err)
+	HULL_MUST_CHECK;
+
+/* What a workload is to be made from; strings are borrowed. */
+struct image_wanted {
+	const char *name; /* as image_find() takes it */
+	const char *platform; /* one for another is none; NULL: whatever is in the store, else this
+				 host's */
+	enum image_pull_policy policy;
+};
+
+/* image_find() that pulls, by its full name, what the policy says; *ret is the caller's to release.
+ */
+int image_ensure(const struct store *store, const struct image_wanted *wanted, struct image *ret,
+		 struct err *err) HULL_MUST_CHECK;
+
+/* What to push; strings are borrowed. */
+struct image_push {
+	const char *image; /* as image_find() takes it */
+	const char *to; /* full name, or NULL: the name it is found by */
+	bool no_verify; /* as for image_pull */
+	void (*told)(void *ctx,
+		     const char *line); /* what became of a layer; NULL: nobody listens */
+	void *ctx;
+};
+
+/*
+ * Pushes an image with the very bytes it came with: its manifest has the same digest afterwards. A
+ * layer whose blob is not kept goes as a tar made of its layer file, always the same. The
+ * signatures kept of the manifest go with it. *ret_digest, "sha256:HEX", is the manifest's, caller
+ * frees.
+ */
+int image_push(const struct store *store, const struct image_push *what, char **ret_digest,
+	       struct err *err) HULL_MUST_CHECK;
+
+/* --- what leaves the store, and how the store is kept whole --- */
+
+/* Imports every image of an OCI layout or docker-archive ("-": standard input), with its names;
+ * "ID NAME" is appended to *loaded for each name ("ID " for an image without), on failure too. */
+int image_load(const struct store *store, const char *source, const char *platform,
+	       struct strv *loaded, struct err *err) HULL_MUST_CHECK;
+
+/* Writes images to `out` as one archive that is an OCI layout and a docker-archive. */
+int image_save(const struct store *store, const struct strv *names, int out, struct err *err)
+	HULL_MUST_CHECK;
+
+/* Looks for damage; each is a line on `out`. quick: without reading all content. Answers 1 when
+ * there is some. */
+int image_check(const struct store *store, bool quick, int out, struct err *err) HULL_MUST_CHECK;
+
+/* Mends what image_check() finds: makes layers again of kept blobs, and removes what cannot be
+ * mended. Each thing found or done is a line on `out`. Answers 1 when some damage stays. */
+int image_repair(const struct store *store, int out, struct err *err) HULL_MUST_CHECK;
+
+/* What the store's images take; bytes as the file system counts them. */
+struct image_usage {
+	uint64_t images, images_active; /* active: a workload is made from it */
+	uint64_t layers, layer_bytes, layer_bytes_active;
+	uint64_t blobs, blob_bytes;
+};
+
+/* Counts it all; no file is read. */
+int image_usage(const struct store *store, struct image_usage *ret, struct err *err)
+	HULL_MUST_CHECK;
+
+/* Removes every image that no workload is made from, named or not; appends as image_remove(). */
+int image_prune_all(const struct store *store, struct strv *done, struct err *err) HULL_MUST_CHECK;
+
+/* Removes the kept blobs: images stay, but leave the store in another form from then on. *ret_bytes
+ * is what that freed. -EBUSY while an image is being imported. */
+int image_prune_blobs(const struct store *store, uint64_t *ret_bytes, struct err *err)
+	HULL_MUST_CHECK;
+
+/* A root to be made of Debian packages; all borrowed. */
+struct image_packages {
+	const char *name;
+	struct strv packages; /* beside the essential ones */
+	const char *suite; /* "bookworm" */
+	const char *mirror; /* as mmdebstrap takes it; NULL: Debian's */
+	const char *cmd; /* as in struct image_import */
+	struct strv env;
+};
+
+/* Has mmdebstrap make it and imports it; *ret_id as image_import(). Uses up standard input. */
+int image_from_packages(const struct store *store, const struct image_packages *p, char **ret_id,
+			struct err *err) HULL_MUST_CHECK;
+
+/* --- signatures (cosign's: ECDSA P-256 over a "simple signing" payload) --- */
+
+/* Signs the image `what` for `repository` (NULL: the one of its name) with the private key in the
+ * file `key`, and keeps the signature. A sealed key's passphrase is $COSIGN_PASSWORD or asked for.
+ */
+int image_sign(const struct store *store, const char *what, const char *repository, const char *key,
+	       struct err *err) HULL_MUST_CHECK;
+
+/* Whether one of the keys (files of public keys, or "data:" and base64 of one) has signed the image
+ * for `repository` (NULL: for any): 1; or 0, and why says why not. */
+int image_verify(const struct store *store, const char *what, const char *repository,
+		 const struct strv *keys, struct err *why, struct err *err) HULL_MUST_CHECK;
+
+/* Makes a key pair: PREFIX.key (0600; sealed by a passphrase, as image_sign() gets it) and
+ * PREFIX.pub. EEXIST when there is one of them. */
+int image_key_new(const struct store *store, const char *prefix, bool sealed, struct err *err)
+	HULL_MUST_CHECK;
+
+/*
+ * Whether /etc/hull/policy.json allows the image to be run under the name (NULL: under all it has,
+ * or, if it has none, at all): EACCES says why not. Without such a file everything is allowed; one
+ * that is not understood allows nothing.
+ */
+int image_policy_check(const struct store *store, const struct image *image, const char *name,
+		       struct err *err) HULL_MUST_CHECK;
 
 #define AUTO_IMAGE     AUTO(image_done)
 #define AUTO_REFERENCE AUTO(reference_done)

@@ -54,10 +54,13 @@ int image_lock(const struct store *store, bool exclusive, struct err *err) HULL_
 
 /*
  * Makes a folder of its own for an importer below root/tmp, locked as long as the descriptor
- * returned is open: image_gc() takes unlocked ones for dead. name must hold 32 bytes:
- * "import.XXXX".
+ * returned is open: image_gc() takes unlocked ones for dead. *ret_path is its path, which the
+ * caller gives to image_workdir_remove() in the end, and frees.
  */
-int image_workdir(const struct store *store, char name[32], struct err *err) HULL_MUST_CHECK;
+int image_workdir(const struct store *store, char **ret_path, struct err *err) HULL_MUST_CHECK;
+
+/* Removes such a folder with all in it; what cannot be is collected later. */
+void image_workdir_remove(const struct store *store, const char *path);
 
 /* Reads what hull-import wrote (changed in place) and how it ended: its image's id, caller frees,
  * or its error. */

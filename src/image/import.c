@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Starting hull-import. What it writes on standard output is its answer, one line: "ok ID", or
- * "error ERRNO TEXT".
+ * Starting hull-import. What it writes on standard output is its answer: "ok ID", or "error ERRNO
+ * TEXT"; before that, when it loads, a line "loaded ID NAME" for each name.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -56,6 +56,7 @@ static int build_args(const struct store *store, const struct image_import *what
 		{"--root", store->root},
 		{"--platform", what->platform},
 		{"--ref", what->ref},
+		{"--load", what->load},
 		{"--cmd", what->cmd},
 		{"--entrypoint", what->entrypoint},
 		{"--workdir", what->workdir},
@@ -79,13 +80,13 @@ static int build_args(const struct store *store, const struct image_import *what
 		r = strv_add(args, "--", err);
 	if (r == 0)
 		r = strv_add(args, what->source, err);
-	return r == 0 ? strv_add(args, what->name, err) : r;
+	return r == 0 && what->name ? strv_add(args, what->name, err) : r;
 }
 
 /* The program's answer and its exit status. */
 static int run_worker(const struct strv *args, bool with_stdin, struct buf *answer, struct err *err)
 {
-	enum { ANSWER_MAX = 2048 };
+	enum { ANSWER_MAX = 1 << 20 };
 	int ends[2];
 
 	if (pipe2(ends, O_CLOEXEC) < 0)
@@ -151,4 +152,78 @@ int image_import(const struct store *store, const struct image_import *what, cha
 		return r;
 	return answer.data ? image_answer_parse(answer.data, r, ret_id, err)
 			   : err_set(err, ENOMEM, "out of memory");
+}
+
+int image_pull(const struct store *store, const struct image_pull *what, char **ret_id,
+	       struct err *err)
+{
+	AUTO_FREE char *program = NULL;
+	AUTO_STRV struct strv args = {0};
+	AUTO_BUF struct buf answer = BUF_INIT;
+
+	int r = program_path("hull-import", &program, err);
+	if (r == 0)
+		r = strv_add(&args, program, err);
+	if (r == 0)
+		r = strv_add(&args, "--pull", err);
+	if (r == 0 && what->quiet)
+		r = strv_add(&args, "--quiet", err);
+	if (r == 0 && what->no_verify)
+		r = strv_add(&args, "--any", err);
+	if (r == 0)
+		r = add_flag(&args, "--root", store->root, err);
+	if (r == 0)
+		r = add_flag(&args, "--platform", what->platform, err);
+	if (r == 0)
+		r = strv_add(&args, "--", err);
+	if (r == 0)
+		r = strv_add(&args, what->name, err);
+	if (r == 0)
+		r = strv_add(&args, what->name, err);
+	if (r == 0)
+		r = run_worker(&args, false, &answer, err);
+	if (r < 0)
+		return r;
+	return answer.data ? image_answer_parse(answer.data, r, ret_id, err)
+			   : err_set(err, ENOMEM, "out of memory");
+}
+
+/* "loaded ID NAME" lines into *loaded; returns what follows them. */
+static int take_loaded(char *answer, struct strv *loaded, char **ret_rest, struct err *err)
+{
+	const char *text = NULL;
+
+	while (str_prefix(answer, "loaded ", &text)) {
+		char *end = strchr(answer, '\n');
+		if (!end)
+			break;
+		*end = '\0';
+		int r = strv_add(loaded, text, err);
+		if (r < 0)
+			return r;
+		answer = end + 1;
+	}
+	*ret_rest = answer;
+	return 0;
+}
+
+int image_load(const struct store *store, const char *source, const char *platform,
+	       struct strv *loaded, struct err *err)
+{
+	const struct image_import what = {.source = source, .platform = platform, .load = "all"};
+	AUTO_STRV struct strv args = {0};
+	AUTO_BUF struct buf answer = BUF_INIT;
+	AUTO_FREE char *id = NULL;
+	char *rest = NULL;
+
+	int r = build_args(store, &what, &args, err);
+	if (r == 0)
+		r = run_worker(&args, strcmp(source, "-") == 0, &answer, err);
+	if (r < 0)
+		return r;
+	int status = r;
+	if (!answer.data)
+		return err_set(err, ENOMEM, "out of memory");
+	r = take_loaded(answer.data, loaded, &rest, err);
+	return r < 0 ? r : image_answer_parse(rest, status, &id, err);
 }

@@ -18,6 +18,7 @@
 #include "base/store.h"
 #include "image/import_work.h"
 #include "image/layer.h"
+#include "image/verity.h"
 
 /* Gives the file `from` of the importer the name `to` in dir. One that is there has the same
  * content, unless somebody has cut it: then it is replaced. */
@@ -38,7 +39,7 @@ static int place(const struct import_work *work, const char *from, int dir, cons
 	return renameat(work->dir, from, dir, to) < 0 ? err_sys(err, "put '%s' in place", to) : 0;
 }
 
-static int place_files(const struct import_work *work, struct err *err)
+static int place_files(struct import_work *work, struct err *err)
 {
 	AUTO_CLOSE int layers = store_folder(work->store->root_fd, "layers", err);
 	AUTO_CLOSE int blobs = layers < 0 ? layers
@@ -46,11 +47,14 @@ static int place_files(const struct import_work *work, struct err *err)
 	int r = blobs < 0 ? blobs : 0;
 
 	for (size_t i = 0; r == 0 && i < work->spec->n; i++) {
-		const struct import_made *made = &work->made[i];
+		struct import_made *made = &work->made[i];
 		char name[DIGEST_HEX + 8];
 		(void)snprintf(name, sizeof(name), "%s.erofs", made->key);
+		auto_close(&made->fd); /* what is open for writing cannot be sealed */
 		if (made->file[0])
 			r = place(work, made->file, layers, name, err);
+		if (r == 0 && made->file[0])
+			(void)verity_seal(layers, name);
 		if (r == 0 && made->blob_file[0] && made->blob[0])
 			r = place(work, made->blob_file, blobs, made->blob, err);
 	}
@@ -152,7 +156,7 @@ int import_commit(struct import_work *work, const char *id, const char *config, 
 		if (r == 0)
 			r = record_layers(txn, work, id, err);
 	}
-	if (r == 0)
+	if (r == 0 && name)
 		r = image_set_name(txn, id, name, err);
 	if (r == 0)
 		r = db_commit(&txn, err);

@@ -19,8 +19,10 @@
 #include "base/io.h"
 #include "base/store.h"
 #include "image/below.h"
+#include "image/import_pull.h"
 #include "image/import_work.h"
 #include "image/layer.h"
+#include "image/progress.h"
 #include "image/sha256.h"
 
 void import_work_done(struct import_work *work)
@@ -100,7 +102,8 @@ static int find_known(const struct import_work *work, const struct import_layer 
 
 /* A blob on its way into a layer: looked at, and copied. */
 struct blob {
-	int fd;
+	layer_read_fn *read;
+	void *ctx;
 	int copy; /* -1: not kept, or kept without copying */
 	enum oci_kind kind;
 	const char *name;
@@ -109,7 +112,7 @@ struct blob {
 };
 
 /* Whether what the blob begins with is what its media type says. */
-static int check_head(const struct blob *b, struct err *err)
+static int check_head(struct blob *b, struct err *err)
 {
 	static const uint8_t gzip[] = {0x1f, 0x8b}, zstd[] = {0x28, 0xb5, 0x2f, 0xfd},
 			     xz[] = {0xfd, '7', 'z', 'X', 'Z', 0};
@@ -129,7 +132,7 @@ static ssize_t blob_read(void *ctx, void *bytes, size_t n, struct err *err)
 {
 	struct blob *b = ctx;
 
-	ssize_t got = read_upto(b->fd, bytes, n, b->name, err);
+	ssize_t got = b->read(b->ctx, bytes, n, err);
 	if (got > 0 && b->head_n < sizeof(b->head)) {
 		size_t take = sizeof(b->head) - b->head_n;
 		take = (size_t)got < take ? (size_t)got : take;
@@ -173,8 +176,7 @@ static int judge(const struct import_layer *spec, const struct layer_info *info,
 	if (spec->diff_id[0] && strcmp(spec->diff_id, made->diff_id) != 0)
 		return err_set(err, EINVAL, "'%s' holds the diff-id %s, not the announced %s",
 			       spec->file, made->diff_id, spec->diff_id);
-	/* A tar that came uncompressed in a docker-archive has no form of its own to be kept. */
-	if (spec->keep || (spec->file && strcmp(blob, made->diff_id) != 0))
+	if (made->blob_file[0]) /* so that it can leave the store as it came */
 		memcpy(made->blob, blob, DIGEST_HEX + 1);
 	return 0;
 }
@@ -202,7 +204,8 @@ static int read_blob(const struct import_work *work, size_t i, struct import_mad
 	AUTO_CLOSE int copy = mine ? -1 : create_file(work, made->blob_file, "blob", i, err);
 	if (!mine && copy < 0)
 		return copy;
-	blob.fd = fd;
+	blob.read = layer_read_fd;
+	blob.ctx = &fd;
 	blob.copy = copy;
 	int r = layer_read_tar(made->layer, blob_read, &blob, err);
 	if (r == 0)
@@ -212,14 +215,85 @@ static int read_blob(const struct import_work *work, size_t i, struct import_mad
 	return r;
 }
 
+/* Likewise, while it comes from a registry. Spoilt: what was kept of it is not it. */
+static int read_pulled(const struct import_work *work, size_t i, struct import_made *made,
+		       bool *spoilt, struct err *err)
+{
+	const struct import_layer *spec = &work->spec->layers[i];
+	AUTO(import_pulled_done) struct pulled pulled = PULLED(work->pull, spec, i);
+	struct blob blob = {.read = import_pulled_read,
+			    .ctx = &pulled,
+			    .copy = -1,
+			    .kind = spec->kind,
+			    .name = spec->file};
+
+	int r = layer_read_tar(made->layer, blob_read, &blob, err);
+	if (r == 0)
+		r = judge(spec, layer_info(made->layer), made, err);
+	*spoilt = r < 0 && !pulled.broken;
+	if (r < 0 || pulled.partial->fd < 0)
+		return r;
+	r = sync_file(pulled.partial->fd, err);
+	(void)snprintf(made->blob_file, BUNDLE_NAME, "blob.%zu", i);
+	memcpy(made->blob, spec->blob, DIGEST_HEX + 1);
+	return r == 0 ? partial_link(work->store, pulled.partial, work->dir, made->blob_file, err)
+		      : r;
+}
+
+/* Reads a layer into a file that is empty again. */
+static int restart_layer(struct import_made *made, struct err *err)
+{
+	layer_free(TAKE_PTR(made->layer));
+	if (ftruncate(made->fd, 0) < 0 || lseek(made->fd, 0, SEEK_SET) < 0)
+		return err_sys(err, "empty a layer's file");
+	return layer_new(made->fd, NULL, &made->layer, err);
+}
+
+/* What an earlier pull kept may be spoilt, by a crash or by whom it came from: then all is fetched
+ * anew, once. What is spoilt is not kept. */
+static int read_layer_pulled(const struct import_work *work, size_t i, struct import_made *made,
+			     struct err *err)
+{
+	struct partial *kept = &work->pull->partials[i];
+	struct err first = ERR_INIT;
+	bool spoilt = false;
+
+	int r = read_pulled(work, i, made, &spoilt, &first);
+	if (r < 0 && spoilt && kept->fd >= 0 && kept->have > 0) {
+		first = ERR_INIT;
+		r = partial_clear(kept, &first);
+		if (r == 0)
+			r = restart_layer(made, &first);
+		if (r == 0)
+			r = read_pulled(work, i, made, &spoilt, &first);
+	}
+	if (r < 0 && spoilt)
+		partial_remove(work->store, kept);
+	if (r == 0)
+		progress_part(work->pull->progress, i, work->spec->layers[i].size, "fetched");
+	return r < 0 ? err_set(err, first.code, "%s", first.msg) : 0;
+}
+
+/* A root; a packed one is kept as it came, so that it can be pushed. */
 static int read_root(const struct import_work *work, struct import_made *made, struct err *err)
 {
 	int fd = bundle_root(work->bundle);
-	int r = bundle_kind(work->bundle) == BUNDLE_FOLDER
-			? layer_read_folder(made->layer, fd, NULL, NULL, err)
-			: layer_read_tar(made->layer, layer_read_fd, &fd, err);
+	struct blob blob = {.read = layer_read_fd,
+			    .ctx = &fd,
+			    .copy = -1,
+			    .kind = OCI_OTHER,
+			    .name = "the root"};
 
-	return r < 0 ? r : judge(&work->spec->layers[0], layer_info(made->layer), made, err);
+	bool folder = bundle_kind(work->bundle) == BUNDLE_FOLDER;
+	AUTO_CLOSE int copy = folder ? -1 : create_file(work, made->blob_file, "blob", 0, err);
+	if (!folder && copy < 0)
+		return copy;
+	blob.copy = copy;
+	int r = folder ? layer_read_folder(made->layer, fd, NULL, NULL, err)
+		       : layer_read_tar(made->layer, blob_read, &blob, err);
+	if (r == 0)
+		r = judge(&work->spec->layers[0], layer_info(made->layer), made, err);
+	return r == 0 && copy >= 0 ? sync_file(copy, err) : r;
 }
 
 static int finish(struct import_made *made, const struct layer_lower *lower, const char *chain,
@@ -251,8 +325,9 @@ static int make_one(const struct import_work *work, size_t i, struct err *err)
 	made->fd = fd;
 	int r = layer_new(made->fd, NULL, &made->layer, err);
 	if (r == 0)
-		r = work->spec->layers[i].file ? read_blob(work, i, made, err)
-					       : read_root(work, made, err);
+		r = work->pull                   ? read_layer_pulled(work, i, made, err)
+		    : work->spec->layers[i].file ? read_blob(work, i, made, err)
+						 : read_root(work, made, err);
 	if (r == 0 && !layer_info(made->layer)->needs_lower)
 		r = finish(made, NULL, NULL, err);
 	return r < 0 ? err_wrap(err, "layer %zu", i) : 0;
@@ -289,13 +364,14 @@ static void *crew_member(void *ctx)
 
 static int make_side_by_side(const struct import_work *work, struct err *err)
 {
-	enum { THREADS_MAX = 16 };
+	enum { THREADS_MAX = 16, PULLED_MIN = 4 /* much of their time passes on the way */ };
 	struct crew crew = {.work = work, .lock = PTHREAD_MUTEX_INITIALIZER};
 	pthread_t threads[THREADS_MAX];
 	size_t n = 0;
 
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	size_t want = cpus < 1 ? 1 : cpus > THREADS_MAX ? THREADS_MAX : (size_t)cpus;
+	want = work->pull && want < PULLED_MIN ? PULLED_MIN : want;
 	want = want < work->spec->n ? want : work->spec->n;
 	/* One is this thread; a thread that cannot be had only makes it slower. */
 	while (n + 1 < want && pthread_create(&threads[n], NULL, crew_member, &crew) == 0)
@@ -362,21 +438,36 @@ static int finish_waiting(const struct import_work *work, struct err *err)
 	return 0;
 }
 
-int import_make(struct import_work *work, struct err *err)
+/* Finds what need not be made. */
+static int find_all_known(const struct import_work *work, struct err *err)
 {
 	char chain[DIGEST_HEX + 1] = "";
-	size_t n = work->spec->n;
 	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < work->spec->n && work->spec->layers[i].diff_id[0]; i++) {
+		r = next_chain(chain, work->spec->layers[i].diff_id, err);
+		if (r == 0 && !work->made[i].reused)
+			r = find_known(work, &work->spec->layers[i], chain, &work->made[i], err);
+	}
+	return r;
+}
+
+int import_make(struct import_work *work, struct err *err)
+{
+	size_t n = work->spec->n;
 
 	work->made = calloc(n + 1, sizeof(*work->made));
 	if (!work->made)
 		return err_set(err, ENOMEM, "out of memory");
 	for (size_t i = 0; i < n; i++)
 		work->made[i].fd = -1;
-	for (size_t i = 0; r == 0 && i < n && work->spec->layers[i].diff_id[0]; i++) {
-		r = next_chain(chain, work->spec->layers[i].diff_id, err);
+	int r = find_all_known(work, err);
+	if (r == 0 && work->pull) {
+		r = import_pull_lock(work->pull, work->spec, work->made, err);
+		if (r == 0) /* another pull may have recorded some meanwhile */
+			r = find_all_known(work, err);
 		if (r == 0)
-			r = find_known(work, &work->spec->layers[i], chain, &work->made[i], err);
+			r = import_pull_begin(work->pull, work->spec, work->made, err);
 	}
 	if (r == 0)
 		r = make_side_by_side(work, err);

@@ -16,6 +16,7 @@
 #include "base/store.h"
 #include "image/bundle.h"
 #include "image/image.h"
+#include "image/import_pull.h"
 #include "image/import_spec.h"
 #include "image/import_work.h"
 #include "image/sha256.h"
@@ -23,6 +24,7 @@
 struct arguments {
 	struct image_import what;
 	const char *root;
+	bool pull, quiet, any; /* the source is a name at a registry; see import_pull */
 };
 
 static void arguments_done(struct arguments *args)
@@ -36,13 +38,15 @@ static void arguments_done(struct arguments *args)
 static int parse_arguments(int argc, char **argv, struct arguments *args, struct err *err)
 {
 	struct image_import *w = &args->what;
-	/* Where each option's value goes: one string, or a list of them. */
+	/* Where each option's value goes: one string, or a list of them; or it has none. */
 	const struct {
 		const char *name;
 		const char **one;
 		struct strv *list;
+		bool *flag;
 	} known[] = {
 		{"root", &args->root, NULL},
+		{"load", &w->load, NULL},
 		{"platform", &w->platform, NULL},
 		{"ref", &w->ref, NULL},
 		{"cmd", &w->cmd, NULL},
@@ -54,27 +58,34 @@ static int parse_arguments(int argc, char **argv, struct arguments *args, struct
 		{"expose", NULL, &w->expose},
 		{"label", NULL, &w->labels},
 		{"volume", NULL, &w->volumes},
+		{"pull", NULL, NULL, &args->pull},
+		{"quiet", NULL, NULL, &args->quiet},
+		{"any", NULL, NULL, &args->any},
 	};
 	enum { KNOWN = sizeof(known) / sizeof(known[0]) };
 	struct option options[KNOWN + 1] = {0};
 	int which = 0, c;
 
 	for (int i = 0; i < KNOWN; i++)
-		options[i] = (struct option){known[i].name, required_argument, NULL, 0};
+		options[i] = (struct option){known[i].name,
+					     known[i].flag ? no_argument : required_argument, NULL,
+					     0};
 	while ((c = getopt_long(argc, argv, "", options, &which)) == 0) {
 		int r = 0;
-		if (known[which].one)
+		if (known[which].flag)
+			*known[which].flag = true;
+		else if (known[which].one)
 			*known[which].one = optarg;
 		else
 			r = strv_add(known[which].list, optarg, err);
 		if (r < 0)
 			return r;
 	}
-	if (c != -1 || argc - optind != 2)
+	if (c != -1 || argc - optind != (w->load ? 1 : 2))
 		return err_set(err, EINVAL,
 			       "hull-import: called with other arguments than SOURCE NAME");
 	w->source = argv[optind];
-	w->name = argv[optind + 1];
+	w->name = w->load ? "load" : argv[optind + 1];
 	return 0;
 }
 
@@ -106,9 +117,10 @@ static int settle_config(const struct image_import *what, const struct import_wo
 	return sha256_hex(spec->config, strlen(spec->config), id, err);
 }
 
-static int import_in(const struct store *store, const struct image_import *what, int dir,
+static int import_in(const struct store *store, const struct arguments *args, int dir,
 		     const char *path, char id[DIGEST_HEX + 1], struct err *err)
 {
+	const struct image_import *what = &args->what;
 	AUTO(auto_bundle_free) struct bundle *bundle = NULL;
 	AUTO(import_spec_done) struct import_spec spec = {0};
 	AUTO_REFERENCE struct reference ref = {0};
@@ -129,27 +141,99 @@ static int import_in(const struct store *store, const struct image_import *what,
 	return r == 0 ? import_commit(&work, id, spec.config, ref.name, err) : r;
 }
 
+/* What an image is called that was asked for by its digest: that is part of the name then. */
+static int name_pulled(const struct reference *ref, char **ret, struct err *err)
+{
+	int n = ref->digest ? asprintf(ret, "%s/%s@sha256:%s", ref->registry, ref->repository,
+				       ref->digest)
+			    : asprintf(ret, "%s", ref->name);
+
+	return n < 0 ? err_set(err, ENOMEM, "out of memory") : 0;
+}
+
+/* Likewise, from a registry. */
+static int pull_in(const struct store *store, const struct arguments *args, int dir,
+		   const char *path, char id[DIGEST_HEX + 1], struct err *err)
+{
+	AUTO(import_pull_done)
+	struct import_pull pull = {.store = store, .quiet = args->quiet, .no_verify = args->any};
+	AUTO(import_spec_done) struct import_spec spec = {0};
+	AUTO_REFERENCE struct reference ref = {0};
+	AUTO_FREE char *name = NULL;
+
+	int r = reference_parse(args->what.source, &ref, err);
+	if (r == 0 && !ref.registry)
+		r = err_set(err, EINVAL, "names no registry");
+	if (r == 0)
+		r = name_pulled(&ref, &name, err);
+	if (r == 0)
+		r = import_pull_read(&pull, &ref, &args->what, &spec, err);
+	if (r == 0)
+		r = import_pull_judge(&pull, name, &spec, err);
+	if (r < 0)
+		return r;
+	AUTO(import_work_done)
+	struct import_work work = {
+		.store = store, .pull = &pull, .spec = &spec, .dir = dir, .path = path};
+	r = import_make(&work, err);
+	if (r == 0)
+		r = settle_config(&args->what, &work, &spec, id, err);
+	if (r == 0)
+		r = import_pull_keep(&pull, id, err);
+	if (r == 0)
+		r = import_commit(&work, id, spec.config, name, err);
+	if (r == 0)
+		import_pull_forget(&pull);
+	return r;
+}
+
+static int tell_loaded(void *ctx, const char *id, const char *name, struct err *err)
+{
+	memcpy(ctx, id, DIGEST_HEX + 1);
+	if (printf("loaded %s %s\n", id, name ? name : "") < 0)
+		return err_sys(err, "answer");
+	return 0;
+}
+
+/* Every image of the source; id is the last one's. */
+static int load_in(const struct store *store, const struct image_import *what, int dir,
+		   const char *path, char id[DIGEST_HEX + 1], struct err *err)
+{
+	AUTO(auto_bundle_free) struct bundle *bundle = NULL;
+	char last[DIGEST_HEX + 1] = "";
+	const struct import_loading loading = {
+		.source = what->source,
+		.platform = what->platform,
+		.dir = dir,
+		.path = path,
+		.loaded = tell_loaded,
+		.ctx = last,
+	};
+
+	int r = bundle_open(what->source, dir, &bundle, err);
+	if (r == 0)
+		r = import_load(store, bundle, &loading, err);
+	if (r == 0)
+		memcpy(id, last, sizeof(last));
+	return r;
+}
+
 /* With the lock that keeps files from being collected, in a folder that is gone afterwards. */
-static int import_locked(const struct store *store, const struct image_import *what,
+static int import_locked(const struct store *store, const struct arguments *args,
 			 char id[DIGEST_HEX + 1], struct err *err)
 {
-	struct err ignored = ERR_INIT; /* what stays is collected later */
 	AUTO_FREE char *path = NULL;
-	char name[32];
 
 	AUTO_CLOSE int lock = image_lock(store, false, err);
 	if (lock < 0)
 		return lock;
-	AUTO_CLOSE int tmp = store_folder(store->root_fd, "tmp", err);
-	AUTO_CLOSE int dir = tmp < 0 ? tmp : image_workdir(store, name, err);
+	AUTO_CLOSE int dir = image_workdir(store, &path, err);
 	if (dir < 0)
 		return dir;
-	if (asprintf(&path, "%s/tmp/%s", store->root, name) < 0) {
-		path = NULL;
-		return err_set(err, ENOMEM, "out of memory");
-	}
-	int r = import_in(store, what, dir, path, id, err);
-	(void)!path_remove_all(tmp, name, &ignored);
+	int r = args->pull        ? pull_in(store, args, dir, path, id, err)
+		: args->what.load ? load_in(store, &args->what, dir, path, id, err)
+				  : import_in(store, args, dir, path, id, err);
+	image_workdir_remove(store, path);
 	return r;
 }
 
@@ -160,14 +244,14 @@ static int run(int argc, char **argv, char id[DIGEST_HEX + 1], struct err *err)
 	struct err ignored = ERR_INIT; /* garbage of others is no reason not to import */
 
 	int r = parse_arguments(argc, argv, &args, err);
-	if (r == 0)
+	if (r == 0 && !args.pull)
 		r = import_check(&args.what, err);
 	if (r == 0)
 		r = store_open(args.root, &store, err);
 	if (r != 0)
 		return r;
 	(void)!image_gc(store, &ignored);
-	r = import_locked(store, &args.what, id, err);
+	r = import_locked(store, &args, id, err);
 	if (r < 0) {
 		(void)err_wrap(err, "'%.200s'", args.what.source);
 		(void)!image_gc(store, &ignored); /* files put in place before a failure */

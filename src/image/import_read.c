@@ -145,8 +145,7 @@ static int join_config(struct import_spec *spec, const struct image_import *what
 		r = platform_parse(what->platform, &platform, err);
 	if (r != 0)
 		return r;
-	if (what->platform && (strcmp(platform.os, image.os) != 0 ||
-			       strcmp(platform.architecture, image.architecture) != 0))
+	if (what->platform && !platform_is(&platform, image.os, image.architecture))
 		return err_set(err, ENOENT, "the image is for %s/%s, not for %s", image.os,
 			       image.architecture, what->platform);
 	if (image.diff_ids.n != spec->n)
@@ -168,7 +167,6 @@ static int add_oci_layers(struct import_spec *spec, const struct oci_manifest *m
 		layer->file = blob_name(d->digest);
 		layer->kind = d->kind;
 		layer->size = d->size;
-		layer->keep = true;
 		memcpy(layer->blob, d->digest, DIGEST_HEX + 1);
 		if (!layer->file)
 			r = out_of_memory(err);
@@ -176,31 +174,42 @@ static int add_oci_layers(struct import_spec *spec, const struct oci_manifest *m
 	return r;
 }
 
+int import_parse_manifest(const struct buf *text, struct oci_manifest *ret, struct err *err)
+{
+	AUTO(auto_json_free) struct json_object *doc = NULL;
+
+	int r = parse_text(text, "manifest", &doc, err);
+	if (r < 0)
+		return r;
+	r = oci_parse_manifest(doc, ret, err);
+	return r < 0 ? err_wrap(err, "manifest") : 0;
+}
+
+int import_fill(struct import_spec *spec, const struct oci_manifest *manifest, struct buf *text,
+		struct buf *config, const struct image_import *what, struct err *err)
+{
+	int r = add_oci_layers(spec, manifest, err);
+
+	if (r < 0)
+		return r;
+	spec->config = buf_take(config);
+	spec->manifest = buf_take(text);
+	return spec->config && spec->manifest ? join_config(spec, what, err) : out_of_memory(err);
+}
+
 static int read_oci(const struct bundle *bundle, const struct image_import *what,
 		    struct import_spec *spec, struct err *err)
 {
-	AUTO(auto_json_free) struct json_object *doc = NULL;
 	AUTO(oci_manifest_done) struct oci_manifest manifest = {0};
 	AUTO_BUF struct buf text = BUF_INIT;
 	AUTO_BUF struct buf config = BUF_INIT;
 
 	int r = find_manifest(bundle, what, &text, spec->manifest_digest, err);
 	if (r == 0)
-		r = parse_text(&text, "manifest", &doc, err);
-	if (r == 0) {
-		r = oci_parse_manifest(doc, &manifest, err);
-		if (r < 0)
-			(void)err_wrap(err, "manifest");
-	}
+		r = import_parse_manifest(&text, &manifest, err);
 	if (r == 0)
 		r = read_document(bundle, &manifest.config, &config, err);
-	if (r == 0)
-		r = add_oci_layers(spec, &manifest, err);
-	if (r < 0)
-		return r;
-	spec->config = buf_take(&config);
-	spec->manifest = buf_take(&text);
-	return spec->config && spec->manifest ? join_config(spec, what, err) : out_of_memory(err);
+	return r == 0 ? import_fill(spec, &manifest, &text, &config, what, err) : r;
 }
 
 /* Where a name of an archive holds a digest, the file has to have it. */

@@ -10,13 +10,13 @@
 #include "image/image.h"
 #include "image/oci.h"
 
+struct buf;
 struct bundle;
 struct err;
 
 struct import_layer {
 	char *file; /* in the bundle; NULL: the bundle is the layer */
 	enum oci_kind kind; /* which compression was announced; OCI_OTHER: any */
-	bool keep; /* the blob is kept as it came */
 	char blob[DIGEST_HEX + 1]; /* what the blob has to be; "" and size 0: not announced */
 	uint64_t size;
 	char diff_id[DIGEST_HEX + 1]; /* what it has to hold; "": not announced */
@@ -35,6 +35,17 @@ struct import_spec {
  * with import_spec_done(). */
 int import_read(const struct bundle *bundle, const struct image_import *what,
 		struct import_spec *ret, struct err *err) HULL_MUST_CHECK;
+
+/* Reads a manifest's text; the caller releases *ret with oci_manifest_done(). */
+int import_parse_manifest(const struct buf *text, struct oci_manifest *ret, struct err *err)
+	HULL_MUST_CHECK;
+
+/* Makes a spec (zeroed, or with its manifest_digest) of a manifest, its text and its config's, both
+ * of which are taken; they are checked against each other. Released by the caller, on failure too.
+ */
+int import_fill(struct import_spec *spec, const struct oci_manifest *manifest, struct buf *text,
+		struct buf *config, const struct image_import *what, struct err *err)
+	HULL_MUST_CHECK;
 
 /* Frees what spec owns; a zeroed one is fine. */
 void import_spec_done(struct import_spec *spec);

@@ -14,6 +14,7 @@
 #include "image/import_spec.h"
 
 struct err;
+struct import_pull;
 struct layer;
 struct store;
 
@@ -34,7 +35,8 @@ struct import_made {
 
 struct import_work {
 	const struct store *store; /* borrowed, as all pointers here but made */
-	const struct bundle *bundle;
+	const struct bundle *bundle; /* NULL: the source is a registry */
+	struct import_pull *pull; /* NULL: it is not */
 	const struct import_spec *spec;
 	int dir; /* the importer's folder */
 	const char *path; /* the same */
@@ -48,6 +50,23 @@ int import_make(struct import_work *work, struct err *err) HULL_MUST_CHECK;
 /* Frees what work owns. */
 void import_work_done(struct import_work *work);
 
-/* Moves the files into the store and records image `id` (of that config) as `name`. */
+/* Moves the files into the store and records image `id` (of that config) as `name` (NULL: without
+ * one). */
 int import_commit(struct import_work *work, const char *id, const char *config, const char *name,
 		  struct err *err) HULL_MUST_CHECK;
+
+/* Told of each name that an image got; NULL when it has none. */
+typedef int import_loaded_fn(void *ctx, const char *id, const char *name, struct err *err);
+
+struct import_loading {
+	const char *source, *platform; /* as in struct image_import */
+	int dir; /* the importer's folder */
+	const char *path; /* the same */
+	import_loaded_fn *loaded;
+	void *ctx;
+};
+
+/* Imports every image of an OCI layout or docker-archive, one after the other, with all its names;
+ * what came in before a failure stays. */
+int import_load(const struct store *store, const struct bundle *bundle,
+		const struct import_loading *what, struct err *err) HULL_MUST_CHECK;

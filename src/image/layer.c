@@ -114,20 +114,20 @@ const struct layer_info *layer_info(const struct layer *l)
 }
 
 /* A name-based UUID (RFC 9562 version 8) of what decides the file's bytes. */
-static int make_uuid(const struct layer *l, const uint8_t *chain, uint8_t uuid[EROFS_UUID],
-		     struct err *err)
+int layer_uuid(const uint8_t diff_id[LAYER_DIGEST], const uint8_t *chain, uint8_t ret[EROFS_UUID],
+	       struct err *err)
 {
 	uint8_t text[sizeof(UUID_SALT) + (size_t)2 * LAYER_DIGEST] = UUID_SALT;
 	uint8_t digest[LAYER_DIGEST];
 
-	memcpy(text + sizeof(UUID_SALT), l->info.diff_id, LAYER_DIGEST);
-	if (chain && l->info.needs_lower)
+	memcpy(text + sizeof(UUID_SALT), diff_id, LAYER_DIGEST);
+	if (chain)
 		memcpy(text + sizeof(UUID_SALT) + LAYER_DIGEST, chain, LAYER_DIGEST);
 	if (EVP_Digest(text, sizeof(text), digest, NULL, EVP_sha256(), NULL) != 1)
 		return err_set(err, EIO, "SHA-256 cannot be computed");
-	memcpy(uuid, digest, EROFS_UUID);
-	uuid[6] = (uint8_t)((uuid[6] & 0x0f) | 0x80);
-	uuid[8] = (uint8_t)((uuid[8] & 0x3f) | 0x80);
+	memcpy(ret, digest, EROFS_UUID);
+	ret[6] = (uint8_t)((ret[6] & 0x0f) | 0x80);
+	ret[8] = (uint8_t)((ret[8] & 0x3f) | 0x80);
 	return 0;
 }
 
@@ -137,7 +137,7 @@ int layer_finish(struct layer *l, const struct layer_lower *lower, const uint8_t
 	uint8_t uuid[EROFS_UUID];
 
 	assert(l->read);
-	int r = make_uuid(l, chain, uuid, err);
+	int r = layer_uuid(l->info.diff_id, l->info.needs_lower ? chain : NULL, uuid, err);
 	if (r == 0 && l->info.needs_lower)
 		r = lower_fill_in(lower, l->tree, l->erofs, err);
 	if (r == 0)

@@ -105,4 +105,28 @@ const struct layer_info *layer_info(const struct layer *layer);
 int layer_finish(struct layer *layer, const struct layer_lower *lower, const uint8_t *chain,
 		 struct err *err) HULL_MUST_CHECK;
 
+/*
+ * The file's UUID: of the diff-id, and of the chain-id (NULL: the layer stands alone) it is known
+ * by.
+ */
+int layer_uuid(const uint8_t diff_id[LAYER_DIGEST], const uint8_t *chain, uint8_t ret[16],
+	       struct err *err) HULL_MUST_CHECK;
+
+/*
+ * Judges a finished layer file (borrowed, open for reading) from the super block to the last block
+ * of content: EUCLEAN says what is damaged. *ret_names is how many names it holds. Content has no
+ * checksum of its own in EROFS: compare it with what it was made of.
+ */
+int layer_check(int layer_fd, const uint8_t diff_id[LAYER_DIGEST], const uint8_t *chain,
+		uint64_t *ret_names, struct err *err) HULL_MUST_CHECK;
+
+/*
+ * Writes a finished layer file as a tar in the one form that layer_read_folder() makes: of a folder
+ * it is that tar, byte by byte; of another tar one that means the same. upper: it lies on others,
+ * and a root that says nothing (0755, root's, of the epoch) is left out, so that theirs is seen.
+ * info gets diff_id, blob and their sizes.
+ */
+int layer_write_tar(int layer_fd, bool upper, layer_write_fn *write, void *ctx,
+		    struct layer_info *info, struct err *err) HULL_MUST_CHECK;
+
 DEFINE_AUTO(struct layer, layer_free)

@@ -13,8 +13,7 @@ enum { INDEX_MAX = 1000, BLOB_MAX_BITS = 50 };
 #define OCI    "application/vnd.oci.image."
 #define DOCKER "application/vnd.docker."
 
-/* The kind that a media type names. */
-static enum oci_kind oci_kind(const char *media_type)
+enum oci_kind oci_kind(const char *media_type)
 {
 	static const struct {
 		const char *type;

@@ -13,6 +13,7 @@
 #include "base/attr.h"
 #include "base/str.h"
 #include "image/image_priv.h"
+#include "image/platform.h"
 
 struct err;
 struct json_object;
@@ -26,6 +27,9 @@ enum oci_kind {
 	OCI_LAYER_GZIP,
 	OCI_LAYER_ZSTD,
 };
+
+/* The kind that a media type names. */
+enum oci_kind oci_kind(const char *media_type);
 
 /* Points at a blob. Strings are owned. */
 struct oci_descriptor {
@@ -72,23 +76,22 @@ void oci_index_done(struct oci_index *index);
 void oci_manifest_done(struct oci_manifest *manifest);
 void docker_archive_done(struct docker_archive *archive);
 
-/* "os/architecture[/variant]"; all owned, variant may be NULL. */
-struct platform {
-	char *os, *architecture, *variant;
-};
+/* Whether it is an image, or an index of some: no attestation, and nothing unknown. */
+bool oci_is_image(const struct oci_descriptor *d);
 
-/* Parses --platform (NULL: this host's); the caller releases with platform_done(). */
-int platform_parse(const char *text, struct platform *ret, struct err *err) HULL_MUST_CHECK;
-void platform_done(struct platform *platform);
+/* Whether it may be for that platform: one that does not say may be, its config will tell. */
+bool oci_platform_matches(const struct oci_descriptor *d, const struct platform *p);
 
 /*
  * Picks the image for `platform` (wanted: the user asked for it) of an index, by the name it has
- * there when ref is not NULL. A single image is taken whatever it is for, unless asked otherwise.
- * *ret points into index. ENOENT and EINVAL say what there is to choose from.
+ * there, or as "@sha256:HEX", when ref is not NULL. A single image is taken whatever it is for,
+ * unless asked otherwise. *ret points into index. ENOENT and EINVAL say what there is to choose
+ * from.
  */
 int oci_select(const struct oci_index *index, const struct platform *platform, bool wanted,
 	       const char *ref, const struct oci_descriptor **ret, struct err *err) HULL_MUST_CHECK;
 
-/* The one image of a docker-archive, or the one tagged ref; `name` decides if there are several. */
+/* The one image of a docker-archive, or the one tagged ref (or "@sha256:HEX" of its config); `name`
+ * decides if there are several. */
 int docker_select(const struct docker_archive *archive, const char *ref, const char *name,
 		  const struct docker_image **ret, struct err *err) HULL_MUST_CHECK;

@@ -66,76 +66,28 @@ int docker_parse_archive(struct json_object *doc, struct docker_archive *ret, st
 	return 0;
 }
 
-void platform_done(struct platform *platform)
-{
-	free(platform->os);
-	free(platform->architecture);
-	free(platform->variant);
-	*platform = (struct platform){0};
-}
-
-static bool is_word(const char *s)
-{
-	size_t n = strlen(s);
-
-	return n > 0 && n <= 32 && strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789_.-") == n;
-}
-
-/* The word that *text begins with, up to a '/' or the end; *text is moved behind both. NULL when
- * memory is out; the caller frees. */
-static char *take_word(const char **text)
-{
-	size_t n = strcspn(*text, "/");
-	char *word = strndup(*text, n);
-
-	*text += n + ((*text)[n] == '/');
-	return word;
-}
-
-int platform_parse(const char *text, struct platform *ret, struct err *err)
-{
-	AUTO_FREE char *host = NULL;
-	struct platform p = {0};
-
-	if (!text && asprintf(&host, "linux/%s", image_host_architecture()) < 0) {
-		host = NULL;
-		return err_set(err, ENOMEM, "out of memory");
-	}
-	const char *rest = text ? text : host;
-	size_t n = strlen(rest);
-	bool closed = n > 0 && rest[n - 1] != '/';
-	p.os = take_word(&rest);
-	p.architecture = take_word(&rest);
-	if (*rest)
-		p.variant = strdup(rest);
-	if (closed && p.os && p.architecture && is_word(p.os) && is_word(p.architecture) &&
-	    (!p.variant || is_word(p.variant))) {
-		*ret = p;
-		return 0;
-	}
-	platform_done(&p);
-	return err_set(err, EINVAL, "--platform '%.80s': not OS/ARCHITECTURE[/VARIANT]",
-		       text ? text : "");
-}
-
-static bool is_image(const struct oci_descriptor *d)
+bool oci_is_image(const struct oci_descriptor *d)
 {
 	return (d->kind == OCI_MANIFEST || d->kind == OCI_INDEX) && !d->is_attestation &&
 	       !(d->os && strcmp(d->os, "unknown") == 0);
 }
 
-/* A name in an archive is a whole name, or only a tag, or only a repository with its tag. */
+/* A name in an archive is a whole name, or only a tag, or only a repository with its tag;
+ * "@sha256:HEX" names the document itself. */
 static bool ref_matches(const struct oci_descriptor *d, const char *ref)
 {
+	const char *hex = NULL;
+
+	if (ref && str_prefix(ref, "@sha256:", &hex))
+		return strcmp(d->digest, hex) == 0;
 	return !ref || (d->ref && strcmp(d->ref, ref) == 0);
 }
 
-/* One that does not say its platform may be right: its config will tell. */
-static bool platform_matches(const struct oci_descriptor *d, const struct platform *p)
+bool oci_platform_matches(const struct oci_descriptor *d, const struct platform *p)
 {
 	if (!d->os)
 		return true;
-	return strcmp(d->os, p->os) == 0 && strcmp(d->architecture, p->architecture) == 0 &&
+	return platform_is(p, d->os, d->architecture) &&
 	       (!p->variant || (d->variant && strcmp(d->variant, p->variant) == 0));
 }
 
@@ -146,7 +98,7 @@ static char *list_choices(const struct oci_index *index)
 
 	for (size_t i = 0; i < index->n && text.len < 200; i++) {
 		const struct oci_descriptor *d = &index->items[i];
-		if (!is_image(d))
+		if (!oci_is_image(d))
 			continue;
 		buf_printf(&text, "%s%.32s/%.32s", text.len ? ", " : "", d->os ? d->os : "?",
 			   d->architecture ? d->architecture : "?");
@@ -162,6 +114,17 @@ struct choice {
 	bool variants; /* the matches are one image for several variants of the architecture */
 };
 
+/* Whether the image was listed before, under another name that may be meant as well. */
+static bool is_again(const struct oci_index *index, size_t i, const char *ref)
+{
+	for (size_t k = 0; k < i; k++) {
+		if (oci_is_image(&index->items[k]) && ref_matches(&index->items[k], ref) &&
+		    strcmp(index->items[k].digest, index->items[i].digest) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* Goes through the images that may be meant. */
 static struct choice look(const struct oci_index *index, const struct platform *platform,
 			  const char *ref)
@@ -170,11 +133,11 @@ static struct choice look(const struct oci_index *index, const struct platform *
 
 	for (size_t i = 0; i < index->n; i++) {
 		const struct oci_descriptor *d = &index->items[i];
-		if (!is_image(d) || !ref_matches(d, ref))
+		if (!oci_is_image(d) || !ref_matches(d, ref) || is_again(index, i, ref))
 			continue;
 		c.images++;
 		c.only = d;
-		if (platform_matches(d, platform)) {
+		if (oci_platform_matches(d, platform)) {
 			c.matches++;
 			/* Several variants: the first is the publisher's choice. */
 			c.match = c.match ? c.match : d;
@@ -238,10 +201,23 @@ static const struct docker_image *find_tag(const struct docker_archive *archive,
 	return NULL;
 }
 
+/* The image whose config's file has `hex` in its name, as all programs write it. */
+static const struct docker_image *find_config(const struct docker_archive *archive, const char *hex)
+{
+	for (size_t i = 0; i < archive->n; i++) {
+		if (strstr(archive->images[i].config, hex))
+			return &archive->images[i];
+	}
+	return NULL;
+}
+
 int docker_select(const struct docker_archive *archive, const char *ref, const char *name,
 		  const struct docker_image **ret, struct err *err)
 {
-	const struct docker_image *found = find_tag(archive, ref ? ref : name);
+	const char *hex = NULL;
+	const struct docker_image *found = ref && str_prefix(ref, "@sha256:", &hex)
+						   ? find_config(archive, hex)
+						   : find_tag(archive, ref ? ref : name);
 
 	if (!found && !ref && archive->n == 1)
 		found = &archive->images[0];

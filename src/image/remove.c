@@ -12,6 +12,7 @@
 #include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/db.h"
@@ -21,6 +22,7 @@
 #include "base/store.h"
 #include "image/image.h"
 #include "image/image_priv.h"
+#include "image/signature.h"
 
 static int add_line(struct strv *done, const char *what, const char *name, struct err *err)
 {
@@ -157,6 +159,25 @@ int image_prune(const struct store *store, struct strv *done, struct err *err)
 	return r == 0 ? image_gc(store, err) : r;
 }
 
+int image_prune_all(const struct store *store, struct strv *done, struct err *err)
+{
+	AUTO_TXN struct db *txn = NULL;
+
+	int r = db_begin(store->db, &txn, err);
+	if (r == 0) {
+		AUTO(auto_rows_free) struct rows *rows = NULL;
+		r = db_query(txn,
+			     "DELETE FROM image WHERE NOT EXISTS (SELECT 1 FROM workload w WHERE"
+			     " w.manifest=image.manifest) RETURNING name",
+			     NULL, &rows, err);
+		while (r >= 0 && (r = rows_next(rows, err)) > 0)
+			r = add_line(done, "Untagged: ", rows_text(rows, 0), err);
+	}
+	if (r == 0)
+		r = db_commit(&txn, err);
+	return r < 0 ? r : image_prune(store, done, err);
+}
+
 int image_lock(const struct store *store, bool exclusive, struct err *err)
 {
 	/* The folder itself is the lock: nothing to make, nothing to leave behind. */
@@ -173,27 +194,44 @@ int image_lock(const struct store *store, bool exclusive, struct err *err)
 	return TAKE_FD(fd);
 }
 
-int image_workdir(const struct store *store, char name[32], struct err *err)
+int image_workdir(const struct store *store, char **ret_path, struct err *err)
 {
 	AUTO_CLOSE int tmp = store_folder(store->root_fd, "tmp", err);
+	AUTO_FREE char *path = NULL;
 
 	while (tmp >= 0) {
 		uint64_t random;
 		struct stat st, now;
+		free(TAKE_PTR(path));
 		if (getrandom(&random, sizeof(random), 0) != sizeof(random))
 			return err_sys(err, "random number");
-		(void)snprintf(name, 32, "import.%016jx", (uintmax_t)random);
+		if (asprintf(&path, "%s/tmp/import.%016jx", store->root, (uintmax_t)random) < 0) {
+			path = NULL;
+			return err_set(err, ENOMEM, "out of memory");
+		}
+		const char *name = strrchr(path, '/') + 1;
 		if (mkdirat(tmp, name, 0700) < 0)
-			return err_sys(err, "make folder '%s/tmp/%s'", store->root, name);
+			return err_sys(err, "make folder '%s'", path);
 		AUTO_CLOSE int fd = store_folder(tmp, name, err);
 		if (fd < 0)
 			return fd;
 		/* A collector may have taken it for dead before the lock: then it is gone. */
 		if (flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &st) == 0 &&
-		    fstatat(tmp, name, &now, AT_SYMLINK_NOFOLLOW) == 0 && now.st_ino == st.st_ino)
+		    fstatat(tmp, name, &now, AT_SYMLINK_NOFOLLOW) == 0 && now.st_ino == st.st_ino) {
+			*ret_path = TAKE_PTR(path);
 			return TAKE_FD(fd);
+		}
 	}
 	return tmp;
+}
+
+void image_workdir_remove(const struct store *store, const char *path)
+{
+	struct err ignored = ERR_INIT;
+	AUTO_CLOSE int tmp = store_folder(store->root_fd, "tmp", &ignored);
+
+	if (tmp >= 0)
+		(void)!path_remove_all(tmp, strrchr(path, '/') + 1, &ignored);
 }
 
 /* Whether `name` in tmp/ belongs to nobody: an importer's folder without its lock, or a database of
@@ -245,7 +283,24 @@ static int unknown_blob(const struct store *store, int fd, const char *name, str
 	return r < 0 ? r : r == 0;
 }
 
-static int sweep(const struct store *store, const char *folder, garbage_fn *garbage,
+/* What is left of a pull that failed is good for another attempt, for a while. */
+static int stale_partial(const struct store *store, int fd, const char *name, struct err *err)
+{
+	enum { KEEP_S = 7 * 24 * 3600 };
+	struct stat st;
+
+	(void)store;
+	(void)err;
+	AUTO_CLOSE int blob = openat(fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	return blob >= 0 && fstat(blob, &st) == 0 && time(NULL) - st.st_mtime > KEEP_S &&
+	       flock(blob, LOCK_EX | LOCK_NB) == 0;
+}
+
+/*
+ * Removes what is garbage in a folder of the store. That a file's record went must have reached the
+ * disk before the file goes (records): after a power cut the record would stand there without it.
+ */
+static int sweep(const struct store *store, const char *folder, garbage_fn *garbage, bool records,
 		 struct err *err)
 {
 	int fd = store_folder(store->root_fd, folder, err);
@@ -262,6 +317,10 @@ static int sweep(const struct store *store, const char *folder, garbage_fn *garb
 		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
 			continue;
 		r = garbage(store, fd, e->d_name, err);
+		if (r > 0 && records) {
+			records = false;
+			r = db_sync(store->db, err) < 0 ? -err->code : 1;
+		}
 		if (r > 0)
 			r = path_remove_all(fd, e->d_name, err);
 	}
@@ -273,7 +332,7 @@ int image_gc(const struct store *store, struct err *err)
 {
 	AUTO_STRV struct strv unsaid = {0};
 
-	int r = sweep(store, "tmp", dead_work, err);
+	int r = sweep(store, "tmp", dead_work, false, err);
 	if (r == 0)
 		r = delete_unused(store,
 				  "SELECT id FROM manifest m WHERE removed=1 AND"
@@ -286,6 +345,10 @@ int image_gc(const struct store *store, struct err *err)
 		return 0;
 	if (lock < 0)
 		return lock;
-	r = sweep(store, "layers", unknown_layer, err);
-	return r == 0 ? sweep(store, "blobs/sha256", unknown_blob, err) : r;
+	r = sweep(store, "layers", unknown_layer, true, err);
+	if (r == 0 && faccessat(store->root_fd, "partial", F_OK, 0) == 0)
+		r = sweep(store, "partial", stale_partial, false, err);
+	if (r == 0)
+		r = sweep(store, "blobs/sha256", unknown_blob, true, err);
+	return r == 0 ? signatures_sweep(store, err) : r;
 }

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The kind of compression is told by its first bytes and libarchive is given that one filter only:
- * it never guesses, and nothing is unpacked twice. Memory is bounded: libzstd refuses windows above
- * 128 MiB, libarchive's xz filter dictionaries above 1 GiB.
+ * The digest of the tar is computed while it is parsed and written, and the next of it unpacked.
+ * The kind of compression is told by its first bytes. gzip is unpacked here; for the others
+ * libarchive is given that one filter only: it never guesses, and nothing is unpacked twice. Memory
+ * is bounded: libzstd refuses windows above 128 MiB, libarchive's xz filter dictionaries above 1
+ * GiB.
  */
 #include "image/source.h"
 
@@ -16,6 +18,8 @@
 
 #include "base/err.h"
 #include "image/digest.h"
+#include "image/gunzip.h"
+#include "image/hasher.h"
 
 enum { ROOM = 256 << 10, MAGIC_MAX = 6 };
 
@@ -27,8 +31,9 @@ struct source {
 	size_t room_used; /* read ahead, not yet given on */
 	uint64_t in_bytes, tar_bytes, max_bytes;
 	struct digest *in_hash; /* NULL when the stream is the tar */
-	struct digest *tar_hash;
-	struct archive *unpack; /* NULL when the stream is the tar */
+	struct hasher *tar_hash;
+	struct gunzip *gunzip; /* one of these two, or none when the stream is the tar */
+	struct archive *unpack;
 	const char *at; /* of the tar: hashed, not yet taken */
 	size_t n;
 };
@@ -38,7 +43,7 @@ static const struct {
 	size_t len;
 	int (*support)(struct archive *a);
 } filters[] = {
-	{"\x1f\x8b", 2, archive_read_support_filter_gzip},
+	{"\x1f\x8b", 2, NULL /* gunzip.h */},
 	{"\x28\xb5\x2f\xfd", 4, archive_read_support_filter_zstd},
 	{"\xfd"
 	 "7zXZ",
@@ -79,13 +84,15 @@ static int unpack_failed(struct source *s, struct err *err)
 	return err_set(err, EINVAL, "unpack the archive: %s", why ? why : "unknown failure");
 }
 
+static int twice(struct err *err)
+{
+	return err_set(err, EINVAL, "the archive is compressed more than once");
+}
+
 static int start_unpack(struct source *s, int (*support)(struct archive *a), struct err *err)
 {
 	struct archive_entry *entry;
 
-	int r = digest_new(&s->in_hash, err);
-	if (r < 0)
-		return r;
 	s->unpack = archive_read_new();
 	if (!s->unpack)
 		return err_set(err, ENOMEM, "out of memory");
@@ -94,21 +101,31 @@ static int start_unpack(struct source *s, int (*support)(struct archive *a), str
 	    archive_read_support_format_empty(s->unpack) != ARCHIVE_OK ||
 	    archive_read_open(s->unpack, s, NULL, unpack_read, NULL) != ARCHIVE_OK)
 		return unpack_failed(s, err);
-	r = archive_read_next_header(s->unpack, &entry);
+	int r = archive_read_next_header(s->unpack, &entry);
 	if (r != ARCHIVE_OK && r != ARCHIVE_EOF)
 		return unpack_failed(s, err);
 	/* libarchive takes a filter as often as it fits; the last one counted stands for the input
 	 */
-	if (archive_filter_count(s->unpack) > 2)
-		return err_set(err, EINVAL, "the archive is compressed more than once");
-	return 0;
+	return archive_filter_count(s->unpack) > 2 ? twice(err) : 0;
+}
+
+/* Which filter fits the first of n bytes; COUNT: none. */
+enum { FILTERS = sizeof(filters) / sizeof(filters[0]) };
+static size_t find_filter(const char *bytes, size_t n)
+{
+	size_t i = 0;
+
+	while (i < FILTERS &&
+	       !(n >= filters[i].len && memcmp(bytes, filters[i].magic, filters[i].len) == 0))
+		i++;
+	return i;
 }
 
 /* Looks at the first bytes. */
 static int start(struct source *s, struct err *err)
 {
 	s->err = err;
-	int r = digest_new(&s->tar_hash, err);
+	int r = hasher_new(&s->tar_hash, err);
 	if (r < 0)
 		return r;
 	while (s->room_used < MAGIC_MAX) {
@@ -120,12 +137,14 @@ static int start(struct source *s, struct err *err)
 		s->room_used += (size_t)n;
 	}
 	s->in_bytes = s->room_used;
-	for (size_t i = 0; i < sizeof(filters) / sizeof(filters[0]); i++) {
-		if (s->room_used >= filters[i].len &&
-		    memcmp(s->room, filters[i].magic, filters[i].len) == 0)
-			return start_unpack(s, filters[i].support, err);
-	}
-	return 0;
+	size_t i = find_filter(s->room, s->room_used);
+	if (i == FILTERS)
+		return 0;
+	r = digest_new(&s->in_hash, err);
+	if (r < 0)
+		return r;
+	return filters[i].support ? start_unpack(s, filters[i].support, err)
+				  : gunzip_new(&s->gunzip, err);
 }
 
 int source_new(layer_read_fn *read, void *ctx, uint64_t max_bytes, struct source **ret,
@@ -151,45 +170,89 @@ void source_free(struct source *s)
 {
 	if (!s)
 		return;
+	hasher_free(s->tar_hash); /* before what it may still read */
 	(void)archive_read_free(s->unpack);
+	gunzip_free(s->gunzip);
 	digest_free(s->in_hash);
-	digest_free(s->tar_hash);
 	free(s->room);
 	free(s);
+}
+
+/* More of the tar out of gzip; *ret_n is 0 at its end. */
+static int refill_gzip(struct source *s, const void **ret, size_t *ret_n, struct err *err)
+{
+	for (;;) {
+		int r = gunzip_step(s->gunzip, ret, ret_n, err);
+		if (r == GUNZIP_MADE || r < 0)
+			return r < 0 ? r : 0;
+		if (gunzip_left(s->gunzip) > 0)
+			continue;
+		ssize_t n = read_in(s, err);
+		if (n < 0)
+			return (int)n;
+		*ret_n = 0;
+		if (n == 0)
+			return r == GUNZIP_MEMBER
+				       ? 0
+				       : err_set(err, EINVAL,
+						 "unpack the archive: the gzip data is cut short");
+		gunzip_feed(s->gunzip, s->room, (size_t)n);
+	}
+}
+
+/* Likewise, out of what libarchive unpacks. */
+static int refill_unpacked(struct source *s, const void **ret, size_t *ret_n, struct err *err)
+{
+	la_int64_t offset;
+	int r;
+
+	do
+		r = archive_read_data_block(s->unpack, ret, ret_n, &offset);
+	while (r == ARCHIVE_OK && *ret_n == 0);
+	if (r == ARCHIVE_EOF)
+		*ret_n = 0;
+	else if (r != ARCHIVE_OK)
+		return unpack_failed(s, err);
+	return 0;
+}
+
+/* Likewise, of what is no tar that was packed. */
+static int refill_plain(struct source *s, const void **ret, size_t *ret_n, struct err *err)
+{
+	ssize_t n = read_in(s, err);
+
+	*ret = s->room;
+	*ret_n = n < 0 ? 0 : (size_t)n;
+	return n < 0 ? (int)n : 0;
 }
 
 /* Gets, counts and hashes more of the tar when all was taken; s->n stays 0 at the end. */
 static int refill(struct source *s, struct err *err)
 {
-	const void *bytes = s->room;
+	const void *bytes = NULL;
 	size_t n = 0;
 
 	if (s->n > 0)
 		return 0;
 	s->err = err;
-	if (!s->unpack) {
-		ssize_t got = read_in(s, err);
-		if (got < 0)
-			return (int)got;
-		n = (size_t)got;
-	} else {
-		la_int64_t offset;
-		int r;
-		do
-			r = archive_read_data_block(s->unpack, &bytes, &n, &offset);
-		while (r == ARCHIVE_OK && n == 0);
-		if (r == ARCHIVE_EOF)
-			n = 0;
-		else if (r != ARCHIVE_OK)
-			return unpack_failed(s, err);
-	}
+	/* What is being hashed stays as it is while gzip is unpacked (gunzip.h); others reuse it.
+	 */
+	int r = s->gunzip ? 0 : hasher_wait(s->tar_hash, err);
+	if (r == 0)
+		r = s->gunzip   ? refill_gzip(s, &bytes, &n, err)
+		    : s->unpack ? refill_unpacked(s, &bytes, &n, err)
+				: refill_plain(s, &bytes, &n, err);
+	if (r < 0)
+		return r;
+	if (s->gunzip && s->tar_bytes == 0 && find_filter(bytes, n) < FILTERS)
+		return twice(err);
 	if (n > s->max_bytes - s->tar_bytes)
 		return err_set(err, EFBIG, "the archive is larger than %ju bytes",
 			       (uintmax_t)s->max_bytes);
 	s->tar_bytes += n;
 	s->at = bytes;
 	s->n = n;
-	return digest_add(s->tar_hash, bytes, n, err);
+	return hasher_add(s->tar_hash, bytes, n, err);
 }
 
 int source_take(struct source *s, size_t max, const void **ret, size_t *ret_n, struct err *err)
@@ -241,7 +304,7 @@ int source_finish(struct source *s, struct layer_info *info, struct err *err)
 			return err_set(err, EINVAL,
 				       "bytes behind the end of the compressed archive");
 	}
-	r = digest_end(s->tar_hash, info->diff_id, err);
+	r = hasher_end(s->tar_hash, info->diff_id, err);
 	if (r < 0)
 		return r;
 	if (s->in_hash)

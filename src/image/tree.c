@@ -231,7 +231,20 @@ static int find_target(struct tree *t, const char *path, struct inode **ret, boo
 	return 0;
 }
 
-/* The one inode that stands for the file `path` of the layers below. */
+/* Names the inode by its path, which nothing in this layer has. */
+static int put_name(struct tree *t, const char *path, struct inode *inode, struct err *err)
+{
+	struct inode *dir = NULL, *placed = NULL;
+	const char *name = NULL;
+
+	int r = walk_to_parent(t, path, &dir, &name, err);
+	return r < 0 ? r : put(t, dir, name, strlen(name), inode, &placed, err);
+}
+
+/*
+ * The one inode that stands for the file `path` of the layers below. It takes that name too, so
+ * that this name and the links to it are one file, as they are where the archive is unpacked.
+ */
 static int borrow(struct tree *t, const char *path, struct inode **ret, struct err *err)
 {
 	struct dent *d = tree_hash_find(&t->hash, NULL, path, strlen(path));
@@ -244,6 +257,9 @@ static int borrow(struct tree *t, const char *path, struct inode **ret, struct e
 		inode->flags = INODE_BORROWED;
 		inode->target = d->name;
 		d->inode = inode;
+		int r = put_name(t, path, inode, err);
+		if (r < 0)
+			return r;
 	}
 	*ret = d->inode;
 	return 0;
@@ -306,7 +322,8 @@ static int inode_from_entry(struct tree *t, const struct tree_entry *e, struct i
 		return err_set(err, EINVAL, "no such owner");
 	if (e->mtime_nsec >= 1000000000)
 		return err_set(err, EINVAL, "no such time");
-	struct inode *inode = inode_new(t, e->mode, err);
+	/* Linux has no other permissions of a symbolic link. */
+	struct inode *inode = inode_new(t, S_ISLNK(e->mode) ? S_IFLNK | 0777 : e->mode, err);
 	if (!inode)
 		return -ENOMEM;
 	inode->uid = (uint32_t)e->uid;
