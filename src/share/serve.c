@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* libfuse over a socket instead of /dev/fuse. */
+#include <errno.h>
+#include <linux/fuse.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "share/fuse.h"
+#include "share/share.h"
+
+enum {
+	WRITE_MAX = 128 * 1024, /* a message has to fit into the socket's buffer */
+	THREADS = 4, /* so many messages may wait for storage at one time */
+	STACK = 512 * 1024, /* with the buffers that each thread has */
+};
+
+static void refuse(int fd, const void *bytes, size_t n, int code)
+{
+	struct fuse_in_header in = {0};
+
+	memcpy(&in, bytes, n < sizeof(in) ? n : sizeof(in));
+	if (in.opcode == FUSE_FORGET || in.opcode == FUSE_BATCH_FORGET ||
+	    in.opcode == FUSE_INTERRUPT)
+		return; /* nobody waits for an answer */
+	struct fuse_out_header out = {.len = sizeof(out), .error = -code, .unique = in.unique};
+	/* a monitor that is gone is noticed by the next read */
+	ssize_t w = write(fd, &out, sizeof(out));
+	(void)w;
+}
+
+/* The next message that libfuse may see. */
+static ssize_t read_message(int fd, void *to, size_t n, void *ctx)
+{
+	(void)ctx;
+	for (;;) {
+		ssize_t r = recv(fd, to, n, 0);
+		if (r == 0) /* the machine has ended: libfuse knows this as the end */
+			errno = ENODEV;
+		if (r <= 0)
+			return -1;
+		int code = message_judge(to, (size_t)r);
+		if (code == 0)
+			return r;
+		refuse(fd, to, (size_t)r, code);
+	}
+}
+
+/* What goes with the next answer of this thread; -1: nothing. */
+static _Thread_local int passing = -1;
+
+void share_pass(int fd)
+{
+	passing = fd;
+}
+
+static ssize_t write_message(int fd, struct iovec *iov, int n, void *ctx)
+{
+	union {
+		struct cmsghdr head;
+		char bytes[CMSG_SPACE(sizeof(passing))];
+	} control = {.head = {.cmsg_level = SOL_SOCKET,
+			      .cmsg_type = SCM_RIGHTS,
+			      .cmsg_len = CMSG_LEN(sizeof(passing))}};
+	struct msghdr message = {.msg_iov = iov, .msg_iovlen = (size_t)n};
+
+	(void)ctx;
+	if (passing >= 0) {
+		memcpy(CMSG_DATA(&control.head), &passing, sizeof(passing));
+		message.msg_control = &control;
+		message.msg_controllen = sizeof(control);
+	}
+	passing = -1;
+	return sendmsg(fd, &message, MSG_NOSIGNAL);
+}
+
+static void op_init(void *ctx, struct fuse_conn_info *conn)
+{
+	(void)ctx;
+	conn->max_write = WRITE_MAX;
+	/* locks and writing back are the guest's own; what it caches it asks about */
+	conn->want &= ~(unsigned)(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE |
+				  FUSE_CAP_SPLICE_MOVE | FUSE_CAP_POSIX_LOCKS |
+				  FUSE_CAP_FLOCK_LOCKS | FUSE_CAP_WRITEBACK_CACHE);
+}
+
+/* --- threads --- */
+
+struct server {
+	struct fuse_session *session;
+	bool confined;
+	/* Held by who serves a message; by one alone for those that change the session, and at the
+	 * end, which so comes after what was begun. */
+	pthread_rwlock_t serving;
+};
+
+static bool changes_session(const struct fuse_buf *b)
+{
+	struct fuse_in_header in;
+
+	memcpy(&in, b->mem, sizeof(in)); /* judged to be there */
+	return in.opcode == FUSE_INIT || in.opcode == FUSE_DESTROY;
+}
+
+/* Returns only when it cannot be confined. */
+static int serve(struct server *s, struct err *err)
+{
+	struct fuse_buf b = {0};
+	int r = s->confined ? share_confine(err) : 0;
+
+	if (r < 0)
+		return r;
+	while ((r = fuse_session_receive_buf(s->session, &b)) > 0 || r == -EINTR) {
+		if (r == -EINTR)
+			continue;
+		if (changes_session(&b))
+			(void)pthread_rwlock_wrlock(&s->serving);
+		else
+			(void)pthread_rwlock_rdlock(&s->serving);
+		fuse_session_process_buf(s->session, &b);
+		(void)pthread_rwlock_unlock(&s->serving);
+	}
+	(void)pthread_rwlock_wrlock(&s->serving);
+	_exit(0);
+}
+
+static void *serve_thread(void *ctx)
+{
+	struct err err = ERR_INIT;
+
+	if (serve(ctx, &err) < 0)
+		(void)fprintf(stderr, "hull-share: %s\n", err.msg);
+	_exit(1);
+}
+
+static int start_threads(struct server *s, struct err *err)
+{
+	pthread_t thread;
+	pthread_attr_t attr;
+	int code = pthread_attr_init(&attr);
+
+	if (code == 0)
+		code = pthread_attr_setstacksize(&attr, STACK);
+	for (int i = 1; i < THREADS && code == 0; i++)
+		code = pthread_create(&thread, &attr, serve_thread, s);
+	return code ? err_set(err, code, "start a thread: %s", strerrordesc_np(code)) : 0;
+}
+
+int share_serve(int channel, bool confined, struct err *err)
+{
+	static const struct fuse_custom_io io = {.writev = write_message, .read = read_message};
+	static struct server server = {.serving = PTHREAD_RWLOCK_INITIALIZER};
+	struct fuse_lowlevel_ops ops = {.init = op_init};
+	AUTO_CLOSE int own = channel;
+	char name[] = "hull-share";
+	char *argv[] = {name, NULL};
+	struct fuse_args args = FUSE_ARGS_INIT(1, argv);
+
+	ops_names(&ops);
+	ops_files(&ops);
+	ops_dirs(&ops);
+	ops_xattr(&ops);
+	server.session = fuse_session_new(&args, &ops, sizeof(ops), NULL);
+	server.confined = confined;
+	if (!server.session)
+		return err_set(err, ENOMEM, "libfuse makes no session");
+	int r = fuse_session_custom_io(server.session, &io, own);
+	if (r < 0)
+		return err_set(err, -r, "libfuse: %s", strerrordesc_np(-r));
+	(void)TAKE_FD(own); /* the session's */
+	r = start_threads(&server, err);
+	return r < 0 ? r : serve(&server, err);
+}

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * hull-share: serves the folder that is its root to a machine, by FUSE messages over a socket. All
+ * the guest says is hostile: a node or a handle is a number that is looked up, never a pointer; a
+ * name is one component; nothing is reached but by descriptors of what was looked up before, no
+ * link is followed, and only regular files and folders are opened. A few threads serve, each one
+ * message at a time: what one of them uses stays until it has put it back.
+ */
+#pragma once
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#include "base/attr.h"
+
+struct err;
+struct fuse_lowlevel_ops;
+
+/* --- nodes: what the guest has looked up --- */
+
+struct node {
+	int fd; /* O_PATH, owned */
+	dev_t dev;
+	ino_t ino;
+	mode_t type; /* S_IFMT bits, which never change */
+	uint64_t id;
+	/* under the tables' lock: */
+	uint64_t lookups; /* how often the guest was told of it, less what it forgot */
+	unsigned users; /* who got it and has not put it back */
+	struct stat seen; /* when it was opened last; st_size -1: never */
+	struct node *next; /* in its bucket */
+};
+
+/* Makes the root, number 1, out of the folder fd, which it takes. */
+int nodes_init(int fd, struct err *err) HULL_MUST_CHECK;
+
+/* The node numbered so, or NULL. To be put back with node_put(). */
+struct node *node_get(uint64_t id);
+
+/* NULL is fine. */
+void node_put(struct node *n);
+
+DEFINE_AUTO(struct node, node_put)
+#define AUTO_NODE AUTO(auto_node_put)
+
+/*
+ * The number of the node of what the O_PATH descriptor fd (taken) stands for, made when it is new,
+ * its lookups one more. 0 with errno set when there is no memory.
+ */
+uint64_t node_enter(int fd, const struct stat *st);
+
+/*
+ * Whether a file that is being opened is, by `st`, what it was when it was opened last, so that
+ * what the guest has of it in memory is right. What has changed in the last seconds is not believed
+ * to be the same: times of files are coarse.
+ */
+bool node_unchanged(struct node *n, const struct stat *st);
+
+/* Takes so many lookups away; the node goes with its last one. Numbers that are none are ignored.
+ */
+void node_forget(uint64_t id, uint64_t n_lookups);
+
+/* --- handles: what it has opened --- */
+
+struct handle {
+	int fd; /* owned, or the stream's */
+	void *dir; /* DIR *, owned; NULL: a file */
+	pthread_mutex_t reading; /* of the stream */
+	unsigned users; /* under the tables' lock: the table, and who has not put it back */
+};
+
+/* Keeps fd, and dir when it is a folder's; both are taken. The handle, to be put back, and its
+ * number in *ret; or NULL with errno. */
+struct handle *handle_add(int fd, void *dir, uint64_t *ret);
+
+/* The handle numbered so, of a folder or of a file, or NULL. To be put back with handle_put(). */
+struct handle *handle_get(uint64_t id, bool is_dir);
+
+/* NULL is fine. */
+void handle_put(struct handle *h);
+
+DEFINE_AUTO(struct handle, handle_put)
+#define AUTO_HANDLE AUTO(auto_handle_put)
+
+/* Closes, as soon as nobody uses it. */
+void handle_close(uint64_t id, bool is_dir);
+
+/* --- operations, by file; each fills in its own --- */
+
+/* lookup, forget, getattr, setattr, readlink, statfs, and what changes names. */
+void ops_names(struct fuse_lowlevel_ops *ops);
+
+/* open, read, write and the like. */
+void ops_files(struct fuse_lowlevel_ops *ops);
+
+/* opendir, readdir, readdirplus. */
+void ops_dirs(struct fuse_lowlevel_ops *ops);
+
+/* Extended attributes. */
+void ops_xattr(struct fuse_lowlevel_ops *ops);
+
+/* --- messages --- */
+
+/*
+ * Whether the n bytes are one message of the guest's that libfuse may be shown: it takes a kernel's
+ * word for lengths, names that end and counts. 0, or the errno that answers it.
+ */
+int message_judge(const void *bytes, size_t n);
+
+/*
+ * Answers what comes over the socket (SOCK_SEQPACKET, taken) until its other side is gone, by
+ * threads of its own, this one among them, each confined if so wished. Ends the process then; comes
+ * back only to tell what failed.
+ */
+int share_serve(int channel, bool confined, struct err *err) HULL_MUST_CHECK;
+
+/* With the next answer of this thread goes a copy of the descriptor (borrowed). */
+void share_pass(int fd);
+
+/* No system calls of this thread any more but those that serving takes; needs no_new_privs. */
+int share_confine(struct err *err) HULL_MUST_CHECK;
+
+/* --- what the operations share --- */
+
+struct fuse_entry_param;
+
+/* Whether it is one component that is a name. */
+bool name_ok(const char *name);
+
+/* Looks `name` up below the parent and enters it, for an answer. 0 or errno. */
+int lookup_entry(const struct node *parent, const char *name, struct fuse_entry_param *ret);
+
+/* The path by which what the O_PATH descriptor stands for is opened: relative to the working
+ * folder, which is /proc/self/fd. */
+void node_path(const struct node *n, char path[16]);
+
+/* How long the guest may believe what it was told, in seconds. */
+#define SHARE_BELIEVE 1.0

@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "share/share.h"
+
+enum {
+	BUCKETS = 1024,
+	SETTLED = 2, /* seconds after which a file's times tell of any further change */
+};
+
+/* Of both tables, and of what of their entries can change. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* Numbers for things: index 0 is never used. Free ones are found from `hint` on. */
+struct numbers {
+	void **v;
+	size_t n, used, hint;
+};
+
+static struct numbers nodes, handles;
+static struct node *buckets[BUCKETS];
+
+static void *numbers_get(const struct numbers *t, uint64_t id)
+{
+	return id > 0 && id < t->n ? t->v[id] : NULL;
+}
+
+/* 0 and errno when memory is out. */
+static uint64_t numbers_add(struct numbers *t, void *what)
+{
+	if (t->used + 1 >= t->n) {
+		size_t n = t->n ? 2 * t->n : 64;
+		void **v = reallocarray(t->v, n, sizeof(*v));
+		if (!v)
+			return 0;
+		for (size_t i = t->n; i < n; i++)
+			v[i] = NULL;
+		t->v = v;
+		t->hint = t->n ? t->n : 1;
+		t->n = n;
+	}
+	while (t->v[t->hint] || t->hint == 0)
+		t->hint = t->hint + 1 < t->n ? t->hint + 1 : 1;
+	t->v[t->hint] = what;
+	t->used++;
+	return t->hint;
+}
+
+static void numbers_drop(struct numbers *t, uint64_t id)
+{
+	t->v[id] = NULL;
+	t->used--;
+	t->hint = id;
+}
+
+/* --- nodes --- */
+
+static struct node **bucket(dev_t dev, ino_t ino)
+{
+	return &buckets[(ino ^ ino >> 10 ^ dev) % BUCKETS];
+}
+
+struct node *node_get(uint64_t id)
+{
+	(void)pthread_mutex_lock(&lock);
+	struct node *n = numbers_get(&nodes, id);
+	if (n)
+		n->users++;
+	(void)pthread_mutex_unlock(&lock);
+	return n;
+}
+
+static void free_node(struct node *n)
+{
+	auto_close(&n->fd);
+	free(n);
+}
+
+void node_put(struct node *n)
+{
+	if (!n)
+		return;
+	(void)pthread_mutex_lock(&lock);
+	bool last = --n->users == 0 && n->lookups == 0;
+	(void)pthread_mutex_unlock(&lock);
+	if (last)
+		free_node(n);
+}
+
+static uint64_t enter(int fd, const struct stat *st)
+{
+	AUTO_CLOSE int own = fd;
+	struct node **b = bucket(st->st_dev, st->st_ino);
+
+	for (struct node *n = *b; n; n = n->next) {
+		if (n->ino == st->st_ino && n->dev == st->st_dev) {
+			n->lookups++;
+			return n->id;
+		}
+	}
+	AUTO_FREE struct node *n = calloc(1, sizeof(*n));
+	uint64_t id = n ? numbers_add(&nodes, n) : 0;
+	if (!id) {
+		errno = ENOMEM;
+		return 0;
+	}
+	*n = (struct node){.fd = TAKE_FD(own),
+			   .dev = st->st_dev,
+			   .ino = st->st_ino,
+			   .type = st->st_mode & S_IFMT,
+			   .lookups = 1,
+			   .id = id,
+			   .seen.st_size = -1,
+			   .next = *b};
+	*b = TAKE_PTR(n);
+	return id;
+}
+
+uint64_t node_enter(int fd, const struct stat *st)
+{
+	(void)pthread_mutex_lock(&lock);
+	uint64_t id = enter(fd, st);
+	(void)pthread_mutex_unlock(&lock);
+	return id;
+}
+
+static bool same_time(struct timespec a, struct timespec b)
+{
+	return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
+
+bool node_unchanged(struct node *n, const struct stat *st)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	bool settled = st->st_ctim.tv_sec + SETTLED < now.tv_sec;
+	(void)pthread_mutex_lock(&lock);
+	bool same = n->seen.st_size == st->st_size && same_time(n->seen.st_mtim, st->st_mtim) &&
+		    same_time(n->seen.st_ctim, st->st_ctim);
+	n->seen = *st;
+	if (!settled)
+		n->seen.st_size = -1;
+	(void)pthread_mutex_unlock(&lock);
+	return same;
+}
+
+int nodes_init(int fd, struct err *err)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return err_sys(err, "the root");
+	return node_enter(fd, &st) == 1 ? 0 : err_set(err, ENOMEM, "out of memory");
+}
+
+/* The node, when it is nobody's any more. */
+static struct node *forget(uint64_t id, uint64_t n_lookups)
+{
+	struct node *n = numbers_get(&nodes, id);
+
+	if (!n || id == 1) /* the root stays, whatever the guest says */
+		return NULL;
+	n->lookups -= n_lookups < n->lookups ? n_lookups : n->lookups;
+	if (n->lookups > 0)
+		return NULL;
+	struct node **at = bucket(n->dev, n->ino);
+	while (*at != n)
+		at = &(*at)->next;
+	*at = n->next;
+	numbers_drop(&nodes, id);
+	return n->users == 0 ? n : NULL;
+}
+
+void node_forget(uint64_t id, uint64_t n_lookups)
+{
+	(void)pthread_mutex_lock(&lock);
+	struct node *n = forget(id, n_lookups);
+	(void)pthread_mutex_unlock(&lock);
+	if (n)
+		free_node(n);
+}
+
+void node_path(const struct node *n, char path[16])
+{
+	(void)snprintf(path, 16, "%d", n->fd);
+}
+
+/* --- handles --- */
+
+static void free_handle(struct handle *h)
+{
+	if (h->dir)
+		(void)closedir(h->dir);
+	else
+		auto_close(&h->fd);
+	(void)pthread_mutex_destroy(&h->reading);
+	free(h);
+}
+
+struct handle *handle_add(int fd, void *dir, uint64_t *ret)
+{
+	struct handle *h = malloc(sizeof(*h));
+	uint64_t id = 0;
+
+	if (h) {
+		*h = (struct handle){.fd = fd, .dir = dir, .users = 2};
+		(void)pthread_mutex_init(&h->reading, NULL);
+		(void)pthread_mutex_lock(&lock);
+		id = numbers_add(&handles, h);
+		(void)pthread_mutex_unlock(&lock);
+	}
+	if (id) {
+		*ret = id;
+		return h;
+	}
+	if (h)
+		free_handle(h);
+	else if (dir)
+		(void)closedir(dir);
+	else
+		(void)close(fd);
+	errno = ENOMEM;
+	return NULL;
+}
+
+static struct handle *find_handle(uint64_t id, bool is_dir)
+{
+	struct handle *h = numbers_get(&handles, id);
+
+	return h && (h->dir != NULL) == is_dir ? h : NULL;
+}
+
+struct handle *handle_get(uint64_t id, bool is_dir)
+{
+	(void)pthread_mutex_lock(&lock);
+	struct handle *h = find_handle(id, is_dir);
+	if (h)
+		h->users++;
+	(void)pthread_mutex_unlock(&lock);
+	return h;
+}
+
+void handle_put(struct handle *h)
+{
+	if (!h)
+		return;
+	(void)pthread_mutex_lock(&lock);
+	bool last = --h->users == 0;
+	(void)pthread_mutex_unlock(&lock);
+	if (last)
+		free_handle(h);
+}
+
+void handle_close(uint64_t id, bool is_dir)
+{
+	(void)pthread_mutex_lock(&lock);
+	struct handle *h = find_handle(id, is_dir);
+	if (h)
+		numbers_drop(&handles, id);
+	(void)pthread_mutex_unlock(&lock);
+	handle_put(h);
+}
