@@ -11,7 +11,6 @@
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -22,10 +21,11 @@
 #include "base/io.h"
 #include "guest/disk.h"
 #include "guest/kmsg.h"
+#include "guest/modules.h"
 #include "guest/sysfs.h"
 #include "proto/message.h"
 
-enum { ORDER_MAX = 64 * 1024, PORT_MS = 30000, HOST_MS = 60000, UNMOUNT_MS = 3000 };
+enum { PORT_MS = 30000, HOST_MS = 60000, UNMOUNT_MS = 3000 };
 
 static const struct {
 	const char *source, *target, *type;
@@ -38,41 +38,6 @@ static const struct {
 	{"cgroup2", "sys/fs/cgroup", "cgroup2", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL},
 	{"tmpfs", "run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755"},
 };
-
-/* --- modules --- */
-
-static void load_module(const char *name)
-{
-	char path[300];
-
-	(void)snprintf(path, sizeof(path), "/modules/%s", name);
-	AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0) {
-		kmsg("open module '%s': %s", name, strerrordesc_np(errno));
-		return;
-	}
-	if (syscall(SYS_finit_module, fd, "", 0) < 0 && errno != EEXIST)
-		kmsg("load module '%s': %s", name, strerrordesc_np(errno));
-	/* the initramfs is memory */
-	(void)unlink(path);
-}
-
-/* A module that does not load may still not be needed: what it was for will be missed by name. */
-static void load_modules(void)
-{
-	AUTO_BUF struct buf order = BUF_INIT;
-	struct err ignored = ERR_INIT; /* no list: all is built in */
-
-	if (file_read(AT_FDCWD, "/modules/order", ORDER_MAX, &order, &ignored) < 0)
-		return;
-	for (char *line = order.data, *next; line && *line; line = next) {
-		next = strchr(line, '\n');
-		if (next)
-			*next++ = '\0';
-		if (*line)
-			load_module(line);
-	}
-}
 
 /* --- file systems --- */
 
@@ -130,6 +95,29 @@ static void promise_memory(void)
 		kmsg("%s", err.msg);
 }
 
+/* What is plugged in is used at once, and three quarters of it for what can be moved away again
+ * when it is to be unplugged. */
+static void prepare_plugging(void)
+{
+	static const char *const settings[][2] = {
+		{"/sys/module/memory_hotplug/parameters/online_policy", "auto-movable"},
+		{"/sys/devices/system/memory/auto_online_blocks", "online"},
+	};
+	struct err ignored = ERR_INIT; /* a kernel without hot-plug has no driver for it either */
+
+	for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++) {
+		ignored.code = 0;
+		if (file_put(AT_FDCWD, settings[i][0], settings[i][1], &ignored) < 0)
+			return;
+	}
+}
+
+void boot_late(void)
+{
+	prepare_plugging();
+	modules_load_late();
+}
+
 int boot(struct err *err)
 {
 	(void)umask(0022);
@@ -139,7 +127,7 @@ int boot(struct err *err)
 	if (mount("devtmpfs", "/dev", "devtmpfs", MS_NOSUID, "mode=0755") < 0)
 		return err_sys(err, "mount '/dev'");
 	kmsg_open();
-	load_modules();
+	modules_load();
 	int r = leave_initramfs(err);
 	if (r < 0)
 		return r;

@@ -18,6 +18,9 @@ struct err;
  */
 int boot(struct err *err) HULL_MUST_CHECK;
 
+/* Loads what a machine can start without: how it gives memory back and gets more. */
+void boot_late(void);
+
 /* Opens the port to the host once it is there and the host listens; the caller closes. */
 int boot_port(struct err *err) HULL_MUST_CHECK;
 

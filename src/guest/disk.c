@@ -48,6 +48,35 @@ int disk_mount(const char *serial, const char *type, const char *folder, unsigne
 	return mount_device(device, type, folder, flags, err);
 }
 
+int disk_mount_any(const char *serial, bool readonly, const char *folder, struct err *err)
+{
+	unsigned long flags = MS_NODEV | MS_NOSUID | (readonly ? MS_RDONLY : 0UL);
+	struct err first = ERR_INIT;
+
+	if (disk_mount(serial, "ext4", folder, flags, &first) == 0)
+		return 0;
+	struct err second = ERR_INIT;
+	if (first.code == EINVAL && disk_mount(serial, "erofs", folder, flags, &second) == 0)
+		return 0;
+	(void)rmdir(folder);
+	if (first.code == EINVAL)
+		return err_set(err, EINVAL, "the disk holds no file system of ext4 or EROFS");
+	return err_set(err, first.code, "%s", first.msg);
+}
+
+int disk_is_free(const char *serial, struct err *err)
+{
+	char name[SYSFS_NAME], device[SYSFS_NAME + 8];
+	struct err ignored = ERR_INIT; /* not there */
+
+	if (sysfs_find("/sys/block", "serial", serial, "disk", 0, name, &ignored) < 0)
+		return 0;
+	(void)snprintf(device, sizeof(device), "/dev/%s", name);
+	AUTO_CLOSE int fd = open(device, O_RDONLY | O_EXCL | O_CLOEXEC);
+	return fd < 0 && errno == EBUSY ? err_set(err, EBUSY, "the disk is mounted elsewhere, too")
+					: 0;
+}
+
 static int add_partition(int disk, int number, const struct machine_extent *e, struct err *err)
 {
 	struct blkpg_partition part = {.start = (long long)e->offset,

@@ -55,11 +55,12 @@ static int set_text(char **to, const char *text, struct err *err)
 
 static int add_scratch(struct plan_root *root, struct err *err)
 {
+	/* A new upper's mode 0 has it take after the image's root (container/root.c). */
 	static const char *const folders[] = {DISK_SCRATCH "/upper", DISK_SCRATCH "/work"};
 
 	int r = disk_mount(MACHINE_DISK_SCRATCH, "ext4", DISK_SCRATCH, 0, err);
 	for (size_t i = 0; i < 2 && r == 0; i++)
-		r = path_mkdir_all(AT_FDCWD, folders[i], 0755, err);
+		r = path_mkdir_all(AT_FDCWD, folders[i], i == 0 ? 0 : 0755, err);
 	if (r == 0)
 		r = set_text(&root->upper, folders[0], err);
 	return r < 0 ? r : set_text(&root->work, folders[1], err);

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -16,16 +17,21 @@
 #include "base/path.h"
 #include "container/container.h"
 #include "guest/boot.h"
+#include "guest/disk.h"
 #include "guest/furnish.h"
 #include "guest/kmsg.h"
+#include "guest/plug.h"
 #include "guest/session.h"
 #include "proto/message.h"
 
-enum { REAP_MS = 30000 };
+enum {
+	REAP_MS = 30000,
+	LATE_MS = 1000, /* a workload has long begun, and one that is short has ended */
+};
 
 struct machine {
 	struct loop *loop;
-	struct timer *reap;
+	struct timer *reap, *late;
 	bool keep; /* what the workload writes outlives it */
 };
 
@@ -40,6 +46,42 @@ static int prepare(void *ctx, struct machine_setup *setup, struct err *err)
 static void set_clock(void *ctx, uint64_t ns)
 {
 	furnish_clock(ns);
+}
+
+/* What it is mounted on until the workload has a mount of its own. */
+#define STAGE "/run/hull/plugged"
+
+static int show_disk(struct isolation *iso, const struct machine_order *order, struct err *err)
+{
+	struct err ignored = ERR_INIT;
+
+	int r = plug_bind(order->slot, err);
+	if (r < 0)
+		return r;
+	r = disk_mount_any(order->serial, order->readonly, STAGE, err);
+	if (r == 0) {
+		r = container_show(iso, STAGE, order->target, err);
+		(void)umount2(STAGE, MNT_DETACH);
+		(void)rmdir(STAGE);
+	}
+	if (r < 0)
+		(void)!plug_unbind(order->slot, &ignored);
+	return r;
+}
+
+static int hide_disk(struct isolation *iso, const struct machine_order *order, struct err *err)
+{
+	int r = container_show_no_more(iso, order->target, err);
+	if (r == 0)
+		r = disk_is_free(order->serial, err);
+	return r < 0 ? r : plug_unbind(order->slot, err);
+}
+
+static int change_disk(void *ctx, struct isolation *iso, const struct machine_order *order,
+		       bool show, struct err *err)
+{
+	(void)ctx;
+	return show ? show_disk(iso, order, err) : hide_disk(iso, order, err);
 }
 
 static void over(void *ctx, const struct err *why)
@@ -57,6 +99,16 @@ static int reap(void *ctx, struct err *err)
 
 	boot_reap();
 	return loop_timer(m->loop, REAP_MS, reap, m, &m->reap, err);
+}
+
+static int settle(void *ctx, struct err *err)
+{
+	struct machine *m = ctx;
+
+	(void)err;
+	m->late = NULL;
+	boot_late();
+	return 0;
 }
 
 static int serve(struct machine *m, int port, struct err *err)
@@ -81,11 +133,14 @@ static int serve(struct machine *m, int port, struct err *err)
 						 .layers_fd = layers,
 						 .prepare = prepare,
 						 .over = over,
+						 .disk = change_disk,
 						 .clock = set_clock,
 						 .ctx = m},
 			&session, err);
 	if (r == 0)
 		r = reap(m, err);
+	if (r == 0)
+		r = loop_timer(m->loop, LATE_MS, settle, m, &m->late, err);
 	return r < 0 ? r : loop_run(m->loop, err);
 }
 

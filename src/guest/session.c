@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "guest/session.h"
+#include "guest/cpus.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,6 +10,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/loop.h"
+#include "base/path.h"
 #include "proto/control.h"
 #include "proto/message.h"
 #include "proto/wire.h"
@@ -328,7 +330,10 @@ static int ask(struct session *s, const struct frame *f, const struct machine_or
 {
 	const struct isolation_ops *ops = s->config.ops;
 
-	struct call *c = call_new(s, f, order->number, err);
+	int r = f->type == FRAME_UPDATE && order->cpus > 0
+			? cpus_keep_online(CPUS_FOLDER, order->cpus, err)
+			: 0;
+	struct call *c = r < 0 ? NULL : call_new(s, f, order->number, err);
 	if (!c)
 		return -err->code;
 	if (f->type == FRAME_PAUSE || f->type == FRAME_RESUME)
@@ -340,6 +345,14 @@ static int ask(struct session *s, const struct frame *f, const struct machine_or
 	else
 		ops->top(s->isolation, done, c);
 	return 0;
+}
+
+static int change_disk(struct session *s, const struct frame *f, const struct machine_order *order,
+		       struct err *err)
+{
+	if (!order->serial || !order->target || !path_is_clean(order->target, false))
+		return err_set(err, EINVAL, "a disk without a serial number or a place");
+	return s->config.disk(s->config.ctx, s->isolation, order, f->type == FRAME_DISK, err);
 }
 
 /* Answers 1 when the answer is given later. */
@@ -361,6 +374,9 @@ static int carry_out(struct session *s, const struct frame *f, const struct mach
 	case FRAME_SIGNAL:
 		return s->config.ops->signal(s->isolation, f->process, (int)order->signal,
 					     order->all, err);
+	case FRAME_DISK:
+	case FRAME_UNDISK:
+		return change_disk(s, f, order, err);
 	default:
 		r = ask(s, f, order, err);
 		break;

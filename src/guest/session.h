@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/attr.h"
@@ -13,6 +14,7 @@
 
 struct err;
 struct loop;
+struct machine_order;
 struct machine_setup;
 struct session;
 
@@ -29,6 +31,9 @@ struct session_config {
 	/* The machine is no longer wanted: why says NULL when the host asked for its end. Once; the
 	 * session is to be freed after it. */
 	void (*over)(void *ctx, const struct err *why);
+	/* Shows the disk that came as device order->slot to the workload, or lets go of it. */
+	int (*disk)(void *ctx, struct isolation *iso, const struct machine_order *order, bool show,
+		    struct err *err);
 	/* The host's time, CLOCK_REALTIME in nanoseconds. */
 	void (*clock)(void *ctx, uint64_t ns);
 	void *ctx;

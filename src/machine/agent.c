@@ -48,6 +48,7 @@ struct agent {
 	struct process *processes;
 	uint32_t number; /* of the last order */
 	size_t n_calls;
+	uint64_t hello_us; /* when it said so */
 	uint64_t second; /* in which `lines` were passed on */
 	uint32_t lines;
 	bool *gone;
@@ -295,6 +296,7 @@ static int take_frame(void *ctx, const struct frame *f, struct err *err)
 
 	switch (f->type) {
 	case FRAME_HELLO:
+		a->hello_us = clock_us();
 		return tell_time(a, err);
 	case FRAME_ANSWER:
 		return take_answer(a, f, err);
@@ -478,11 +480,26 @@ void agent_pause(struct agent *agent, bool paused, isolation_reply *reply, void 
 	    &(struct machine_order){0});
 }
 
-void agent_update(struct agent *agent, const struct plan_limits *limits, isolation_reply *reply,
-		  void *ctx)
+void agent_update(struct agent *agent, const struct plan_limits *limits, uint32_t cpus,
+		  isolation_reply *reply, void *ctx)
 {
+	struct plan_limits inside = *limits;
+
+	inside.blkio = (struct list){0};
 	ask(agent, &(struct call){.type = FRAME_UPDATE, .reply = reply, .ctx = ctx},
-	    &(struct machine_order){.limits = *limits});
+	    &(struct machine_order){.limits = inside, .cpus = cpus});
+}
+
+void agent_show_disk(struct agent *agent, struct machine_order *order, isolation_reply *reply,
+		     void *ctx)
+{
+	ask(agent, &(struct call){.type = FRAME_DISK, .reply = reply, .ctx = ctx}, order);
+}
+
+void agent_hide_disk(struct agent *agent, struct machine_order *order, isolation_reply *reply,
+		     void *ctx)
+{
+	ask(agent, &(struct call){.type = FRAME_UNDISK, .reply = reply, .ctx = ctx}, order);
 }
 
 void agent_stats(struct agent *agent, isolation_reply *reply, void *ctx)
@@ -495,6 +512,11 @@ void agent_top(struct agent *agent, isolation_reply *reply, void *ctx)
 {
 	ask(agent, &(struct call){.type = FRAME_TOP, .reply = reply, .ctx = ctx},
 	    &(struct machine_order){0});
+}
+
+uint64_t agent_hello_us(const struct agent *agent)
+{
+	return agent->hello_us;
 }
 
 int agent_poweroff(struct agent *agent, struct err *err)
@@ -516,6 +538,7 @@ static int share(struct plan_mount *m, struct strv *shares, struct err *err)
 	free(m->source);
 	m->source = entry;
 	m->make_source = false;
+	m->source_real = false;
 	return r;
 }
 
@@ -543,6 +566,7 @@ int agent_prepare(const struct plan *plan, const char *tag, struct machine_setup
 	bare.root.layers = bare.root.lower = (struct strv){0};
 	bare.root.path = bare.root.upper = bare.root.work = NULL;
 	bare.root.size_max = 0;
+	bare.limits.blkio = (struct list){0}; /* of the host's devices: the monitor's matter */
 	bare.namespaces &= ~(uint64_t)CLONE_NEWNET; /* the machine is that */
 	int r = record_copy(&plan_record, &bare, &setup.plan, err);
 	if (r == 0)

@@ -6,8 +6,9 @@
  *
  * A machine for the agent has: a virtio-serial port named MACHINE_PORT (proto/message.h) whose
  * chardev's other end is `fd`; virtio-blk disks with the serial numbers there; a virtiofs device
- * with setup.share_tag; an initramfs with /init (hull-agent) and /modules/order, one file name of
- * /modules per line in the order of loading; `panic=-1` on its command line. Once told to power
+ * with setup.share_tag; an initramfs with /init (hull-agent), and lists of modules to load in their
+ * order, at once (/modules/order) and when the workload runs (/modules/late), one file name of
+ * /modules per line; `panic=-1` on its command line. Once told to power
  * off, or when the channel is hung up, the agent ends the workload, syncs, and powers off.
  */
 #pragma once
@@ -37,6 +38,9 @@ struct agent_config {
 /* Starts to talk. Takes config->fd, on failure too. The caller frees, also from within an event. */
 int agent_new(const struct agent_config *config, struct agent **ret, struct err *err)
 	HULL_MUST_CHECK;
+
+/* When the agent said hello first, by clock_us(); 0: not yet. */
+uint64_t agent_hello_us(const struct agent *agent);
 
 /* Closes the channel (upon which the agent powers off). Replies that are due never come. NULL is
  * fine. */
@@ -68,10 +72,19 @@ int agent_resize(struct agent *agent, uint32_t process, uint32_t rows, uint32_t 
 int agent_signal(struct agent *agent, uint32_t process, int sig, bool all, struct err *err)
 	HULL_MUST_CHECK;
 void agent_pause(struct agent *agent, bool paused, isolation_reply *reply, void *ctx);
-void agent_update(struct agent *agent, const struct plan_limits *limits, isolation_reply *reply,
-		  void *ctx);
+/* cpus: how many are to be online from now on; 0: as many as are. */
+void agent_update(struct agent *agent, const struct plan_limits *limits, uint32_t cpus,
+		  isolation_reply *reply, void *ctx);
 void agent_stats(struct agent *agent, isolation_reply *reply, void *ctx);
 void agent_top(struct agent *agent, isolation_reply *reply, void *ctx);
+
+/* The device order->slot is a disk now (serial, readonly), and is to be shown at order->target in
+ * the workload; or it is to be let go of. No answer. order is borrowed for the call (its number is
+ * set). */
+void agent_show_disk(struct agent *agent, struct machine_order *order, isolation_reply *reply,
+		     void *ctx);
+void agent_hide_disk(struct agent *agent, struct machine_order *order, isolation_reply *reply,
+		     void *ctx);
 
 /* Asks for an orderly power-off; the machine's end is the answer. */
 int agent_poweroff(struct agent *agent, struct err *err) HULL_MUST_CHECK;

@@ -36,11 +36,12 @@ static int set_readonly(int tree, bool deep)
 			     sizeof(attr));
 }
 
-int box_bind(const char *source, const char *target, bool deep, bool readonly, struct err *err)
+int box_bind(int from, const char *source, const char *target, bool deep, bool readonly,
+	     struct err *err)
 {
-	AUTO_CLOSE int tree = open_tree(AT_FDCWD, source,
-					OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC |
-						(deep ? AT_RECURSIVE : 0));
+	unsigned flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (deep ? AT_RECURSIVE : 0U);
+	AUTO_CLOSE int tree = from < 0 ? open_tree(AT_FDCWD, source, flags)
+				       : open_tree(from, "", flags | AT_EMPTY_PATH);
 	if (tree < 0)
 		return err_sys(err, "open '%s'", source);
 	if (readonly && set_readonly(tree, deep) < 0)
@@ -74,7 +75,7 @@ static int mirror(const char *name, struct err *err)
 	int r = S_ISDIR(st.st_mode) && mkdir(name, 0755) < 0 ? err_sys(err, "make '%s'", name)
 		: S_ISREG(st.st_mode)                        ? make_file(name, err)
 							     : 0;
-	return r < 0 ? r : box_bind(from, name, true, true, err);
+	return r < 0 ? r : box_bind(-1, from, name, true, true, err);
 }
 
 static int make_device(const char *path, unsigned major_, unsigned minor_, struct err *err)
@@ -85,7 +86,7 @@ static int make_device(const char *path, unsigned major_, unsigned minor_, struc
 }
 
 /* The working folder is the new root. */
-static int furnish(bool kvm, const char *const (*files)[2], size_t n, struct err *err)
+static int furnish(const char *const (*files)[2], size_t n, struct err *err)
 {
 	static const char *const names[] = {"usr",   "bin",   "sbin",  "lib",
 					    "lib32", "lib64", "libx32"};
@@ -102,34 +103,51 @@ static int furnish(bool kvm, const char *const (*files)[2], size_t n, struct err
 		r = make_device("dev/null", 1, 3, err);
 	if (r == 0)
 		r = make_device("dev/urandom", 1, 9, err);
-	if (r == 0 && kvm)
-		r = make_device("dev/kvm", 10, 232, err);
 	for (size_t i = 0; i < n && r == 0; i++) {
 		char to[128];
 		(void)snprintf(to, sizeof(to), "hull/%s", files[i][1]);
 		r = make_file(to, err);
 		if (r == 0)
-			r = box_bind(files[i][0], to, false, true, err);
+			r = box_bind(-1, files[i][0], to, false, true, err);
 	}
 	return r;
 }
 
-int box_enter_root(const char *at, bool kvm, const char *const (*files)[2], size_t n,
-		   struct err *err)
+static int mount_root(const char *at, struct err *err)
 {
 	if (mount("box", at, "tmpfs", MS_NOSUID, "size=64k,mode=755") < 0)
 		return err_sys(err, "mount a tmpfs at '%s'", at);
-	if (chdir(at) < 0)
-		return err_sys(err, "enter '%s'", at);
-	int r = furnish(kvm, files, n, err);
-	if (r < 0)
-		return r;
+	return chdir(at) < 0 ? err_sys(err, "enter '%s'", at) : 0;
+}
+
+/* The working folder becomes the root. */
+static int change_root(struct err *err)
+{
 	/* the old root lands on top of the new one and is taken off it (pivot_root(2)) */
 	if (syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
 		return err_sys(err, "change the root");
 	if (mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID, NULL) < 0)
 		return err_sys(err, "make the box read-only");
 	return 0;
+}
+
+int box_enter_root(const char *at, const char *const (*files)[2], size_t n, struct err *err)
+{
+	int r = mount_root(at, err);
+	if (r == 0)
+		r = furnish(files, n, err);
+	return r < 0 ? r : change_root(err);
+}
+
+int box_enter_empty(const char *at, struct err *err)
+{
+	int r = mount_root(at, err);
+	return r < 0 ? r : change_root(err);
+}
+
+int box_enter_folder(const char *at, struct err *err)
+{
+	return chdir(at) < 0 ? err_sys(err, "enter '%s'", at) : change_root(err);
 }
 
 static int drop_rights(struct err *err)
@@ -194,7 +212,10 @@ static void child(const struct box *box, int tell)
 	struct err err = ERR_INIT;
 
 	if (set_up(box, &err) == 0) {
-		(void)execve(box->argv->v[0], box->argv->v, env);
+		if (box->program > 0)
+			(void)execveat(box->program, "", box->argv->v, env, AT_EMPTY_PATH);
+		else
+			(void)execve(box->argv->v[0], box->argv->v, env);
 		(void)err_sys(&err, "start '%s'", box->argv->v[0]);
 	}
 	struct err ignored = ERR_INIT;

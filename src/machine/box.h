@@ -20,7 +20,8 @@ struct strv;
 typedef int box_fn(void *ctx, struct err *err);
 
 struct box {
-	const struct strv *argv; /* argv[0] is a path */
+	const struct strv *argv; /* argv[0] is a path, or a name when there is a `program` */
+	int program; /* what is executed, a file without an interpreter; 0: argv[0] */
 	const int *fds; /* stay open under their numbers */
 	size_t n_fds;
 	int err; /* its standard output and error; input is /dev/null */
@@ -36,13 +37,20 @@ pid_t box_spawn(const struct box *box, int *pidfd, struct err *err) HULL_MUST_CH
 
 /*
  * A box_fn's help: makes a folder tree of its own on a tmpfs at `at` and turns it into the root:
- * the host's programs and libraries read-only, /dev with null, urandom (and kvm), and the files
+ * the host's programs and libraries read-only, /dev with null and urandom, and the files
  * named (n pairs: host path, name below /hull), nothing else.
  */
-int box_enter_root(const char *at, bool kvm, const char *const (*files)[2], size_t n,
-		   struct err *err) HULL_MUST_CHECK;
-
-/* mount(2) by handle: shows `source` (links followed, once) at `target`, with all below it when
- * `deep`; read-only when `readonly`. */
-int box_bind(const char *source, const char *target, bool deep, bool readonly, struct err *err)
+int box_enter_root(const char *at, const char *const (*files)[2], size_t n, struct err *err)
 	HULL_MUST_CHECK;
+
+/* The same with an empty root, for a program that was opened before and needs nothing. */
+int box_enter_empty(const char *at, struct err *err) HULL_MUST_CHECK;
+
+/* Turns the folder `at`, which is a mount, into the root, read-only by itself (what is mounted in
+ * it stays as it is). */
+int box_enter_folder(const char *at, struct err *err) HULL_MUST_CHECK;
+
+/* mount(2) by handle: shows what `from` is open on (-1: `source`, links followed, once) at
+ * `target`, with all below it when `deep`; read-only when `readonly`. */
+int box_bind(int from, const char *source, const char *target, bool deep, bool readonly,
+	     struct err *err) HULL_MUST_CHECK;

@@ -161,6 +161,23 @@ int hostgroup_make(const char *path, uint64_t memory, struct hostgroup *ret, str
 	return r;
 }
 
+void hostgroup_limit(const char *path, uint64_t memory)
+{
+	AUTO(hierarchies_done) struct hierarchies all = {.n = 0};
+	struct err ignored = ERR_INIT; /* where there is no such cgroup, nothing bounds */
+
+	if (!path_is_clean(path, true) || find_hierarchies(&all, &ignored) < 0)
+		return;
+	for (size_t i = 0; i < all.n; i++) {
+		AUTO_CLOSE int root = open(all.v[i].mount, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		AUTO_CLOSE int dir = root < 0 ? -1
+					      : openat(root, path,
+						       O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (dir >= 0 && all.v[i].memory)
+			limit_memory(dir, all.v[i].v2, memory);
+	}
+}
+
 int hostgroup_join(const struct hostgroup *group)
 {
 	for (size_t i = 0; i < group->n; i++) {

@@ -29,6 +29,9 @@ struct hostgroup {
 int hostgroup_make(const char *path, uint64_t memory, struct hostgroup *ret, struct err *err)
 	HULL_MUST_CHECK;
 
+/* Changes that bound, where the host can. */
+void hostgroup_limit(const char *path, uint64_t memory);
+
 /* Moves the calling process in; for a child before execve. -errno. */
 int hostgroup_join(const struct hostgroup *group) HULL_MUST_CHECK;
 

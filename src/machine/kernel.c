@@ -119,12 +119,6 @@ static uint64_t kernel_need(uint64_t image, uint64_t initramfs)
 	return (need + mib - 1) / mib * mib;
 }
 
-uint64_t kernel_machine_memory(const struct kernel *k, uint64_t workload)
-{
-	/* the kernel's own record of each page: 64 bytes of 4096 */
-	return k->need + workload + workload / 64;
-}
-
 static int join_to(char **ret, const char *dir, const char *name, struct err *err)
 {
 	*ret = path_join(dir, name);
@@ -225,6 +219,23 @@ static int make_initramfs(int dir, const char *agent, const char *name, struct e
 	return r;
 }
 
+/* An initramfs made of another format's parts might not reach its root. */
+static int check_format(int dir, const char *folder, struct err *err)
+{
+	AUTO_BUF struct buf info = BUF_INIT;
+	int r = file_read(dir, "info", INFO_MAX, &info, err);
+
+	if (r < 0)
+		return err_wrap(err, "kernel '%s' is damaged", folder);
+	if (info_number(info.data, "format") == KERNEL_FORMAT)
+		return 0;
+	return err_set(
+		err, EINVAL,
+		"kernel '%s' was added by another version of hull: remove it (hull kernel rm) "
+		"and add it again",
+		folder);
+}
+
 int kernel_initramfs(const char *folder, char **ret, uint64_t *ret_size, struct err *err)
 {
 	char file[32 + KEY_TEXT];
@@ -235,7 +246,9 @@ int kernel_initramfs(const char *folder, char **ret, uint64_t *ret_size, struct 
 	AUTO_CLOSE int dir = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0)
 		return err_sys(err, "kernel '%s'", folder);
-	int r = program_path("hull-agent", &agent, err);
+	int r = check_format(dir, folder, err);
+	if (r == 0)
+		r = program_path("hull-agent", &agent, err);
 	if (r < 0)
 		return r;
 	if (stat(agent, &st) < 0)

@@ -21,6 +21,9 @@
 
 struct err;
 
+/* Of a kernel's folder, the info's "format": 2 brought the modules for virtio-mmio. */
+enum { KERNEL_FORMAT = 3 };
+
 /* One kernel of the store; release with kernel_done(). */
 struct kernel {
 	char *name; /* its release, unless one was chosen */
@@ -64,17 +67,13 @@ int kernel_find(const char *root, const char *name, struct kernel *ret, struct e
 /*
  * The initramfs (*ret, the caller frees) and its size for the kernel in `folder`, with the
  * hull-agent of today; made when it is not there. For starting a workload that was created with an
- * older one.
+ * older one. EINVAL when the folder is of another format: then the kernel has to be added anew.
  */
 int kernel_initramfs(const char *folder, char **ret, uint64_t *ret_size, struct err *err)
 	HULL_MUST_CHECK;
 
 /* Frees what k owns; zeroed is fine. */
 void kernel_done(struct kernel *k);
-
-/* The memory of a machine on kernel k whose workload may take `workload` bytes: plan_machine's
- * `memory`. */
-uint64_t kernel_machine_memory(const struct kernel *k, uint64_t workload);
 
 /* Removes a kernel; running machines keep what they have loaded. */
 int kernel_remove(const char *root, const char *name, struct err *err) HULL_MUST_CHECK;

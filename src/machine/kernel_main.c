@@ -177,8 +177,9 @@ static int publish(const struct job *job, struct err *err)
 
 	if (!to || !from)
 		return err_set(err, ENOMEM, "out of memory");
-	buf_printf(&info, "format=1\nrelease=%s\nform=%s\nimage=%" PRIu64 "\n", job->image.release,
-		   job->image.form == KERNEL_ELF ? "elf" : "bzimage", job->image.memory);
+	buf_printf(&info, "format=%d\nrelease=%s\nform=%s\nimage=%" PRIu64 "\n", KERNEL_FORMAT,
+		   job->image.release, job->image.form == KERNEL_ELF ? "elf" : "bzimage",
+		   job->image.memory);
 	int r = buf_check(&info, err);
 	if (r == 0)
 		r = file_replace(job->out, "info", info.data, info.len, 0644, err);

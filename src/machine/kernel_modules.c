@@ -17,16 +17,18 @@
 
 enum { INDEX_MAX = 32 << 20, MODULE_MAX = 64 << 20, KERNEL_MAX = 512 << 20 };
 
-/* What a machine's root is reached with. */
+/* What a machine's root is reached with, and what the agent loads once the workload runs. */
 static const struct {
 	const char *module;
 	const char *why; /* NULL: nice to have */
+	bool late;
 } wanted[] = {
 	/* first, being asked for by name at run time: no index knows that ext4 and erofs need one
 	 */
 	{"crc32c_generic", NULL},
 	{"crc32c_intel", NULL},
 	{"virtio_pci", "its devices"},
+	{"virtio_mmio", NULL}, /* the same on KVM; every kernel of a distribution has it */
 	{"virtio_blk", "its disks"},
 	{"virtio_console", "the channel to the host"},
 	{"erofs", "image layers"},
@@ -35,6 +37,8 @@ static const struct {
 	{"virtio_net", NULL},
 	{"virtio_rng", NULL},
 	{"virtiofs", NULL},
+	{"virtio_balloon", NULL, true},
+	{"virtio_mem", NULL, true},
 };
 
 enum { N_WANTED = sizeof(wanted) / sizeof(wanted[0]) };
@@ -47,31 +51,35 @@ static int lacks(size_t i, const char *release, struct err *err)
 		release, wanted[i].module, wanted[i].why);
 }
 
-static int add_modules(int tree, const struct strv *order, struct buf *cpio, struct err *err)
+/* Adds the files at the n paths, and their names as the file `index`. */
+static int add_modules(int tree, char *const *paths, size_t n, const char *index, struct buf *cpio,
+		       struct err *err)
 {
 	AUTO_BUF struct buf list = BUF_INIT;
 
-	for (size_t i = 0; i < order->n; i++) {
+	for (size_t i = 0; i < n; i++) {
 		AUTO_BUF struct buf module = BUF_INIT;
-		const char *base = strrchr(order->v[i], '/');
-		base = base ? base + 1 : order->v[i];
+		const char *base = strrchr(paths[i], '/');
+		base = base ? base + 1 : paths[i];
 		AUTO_FREE char *name = path_join("modules", base);
 		if (!name)
 			return err_set(err, ENOMEM, "out of memory");
-		int r = file_read(tree, order->v[i], MODULE_MAX, &module, err);
+		int r = file_read(tree, paths[i], MODULE_MAX, &module, err);
 		if (r < 0)
 			return r;
 		cpio_file(cpio, name, 0644, module.data, module.len);
 		buf_printf(&list, "%s\n", base);
 	}
-	cpio_file(cpio, "modules/order", 0644, list.data, list.len);
+	cpio_file(cpio, index, 0644, list.data, list.len);
 	return buf_check(&list, err);
 }
 
-static int order_of(const struct moddep *m, const char *release, struct strv *order,
+static int order_of(const struct moddep *m, const char *release, bool late, struct strv *order,
 		    struct err *err)
 {
 	for (size_t i = 0; i < N_WANTED; i++) {
+		if (wanted[i].late != late)
+			continue;
 		if (wanted[i].why && moddep_has(m, wanted[i].module) == MODULE_ABSENT)
 			return lacks(i, release, err);
 		int r = moddep_order(m, wanted[i].module, order, err);
@@ -124,8 +132,15 @@ static int from_tree(int tree, const char *release, struct buf *cpio, struct err
 	if (r == 0)
 		r = moddep_parse(dep.data, dep.len, builtin.data, builtin.len, &m, err);
 	if (r == 0)
-		r = order_of(m, release, &order, err);
-	return r < 0 ? r : add_modules(tree, &order, cpio, err);
+		r = order_of(m, release, false, &order, err);
+	size_t early = order.n;
+	if (r == 0)
+		r = order_of(m, release, true, &order, err);
+	if (r == 0)
+		r = add_modules(tree, order.v, early, "modules/order", cpio, err);
+	return r < 0 ? r
+		     : add_modules(tree, order.v + early, order.n - early, "modules/late", cpio,
+				   err);
 }
 
 int kernel_modules_cpio(int dirfd, const char *dir, const char *release, struct err *err)

@@ -21,11 +21,15 @@
 #include "base/loop.h"
 #include "base/path.h"
 #include "machine/agent.h"
+#include "machine/ask.h"
 #include "machine/console.h"
 #include "machine/disk.h"
-#include "machine/driver.h"
 #include "machine/hostgroup.h"
 #include "machine/lines.h"
+#include "machine/machine_impl.h"
+#include "machine/plug.h"
+#include "machine/rates.h"
+#include "machine/report.h"
 #include "machine/share.h"
 #include "machine/trace.h"
 #include "proto/plan.h"
@@ -38,37 +42,6 @@ enum {
 	BOOT_MS = 120000, /* generous: a busy host that emulates takes 15 s */
 	LOST_MS = 1000, /* for a monitor to end by itself after its guest fell silent */
 	POWEROFF_MS = 10000,
-	REASON_MAX = 400,
-};
-
-/* What the monitor may take on the host beside the guest's memory: its own, its translations of the
- * guest's code, and the page cache of the disks. */
-#define MONITOR_MEMORY (512ULL << 20)
-
-struct isolation {
-	const struct plan *plan;
-	struct loop *loop;
-	const struct isolation_events *events;
-	void *ctx;
-	int state_fd;
-	const struct driver *driver;
-	struct monitor monitor;
-	struct lines *control, *complaints;
-	struct console *console;
-	struct watch *ended_watch;
-	struct share share;
-	struct agent *agent;
-	struct timer *boot, *lost;
-	enum monitor_word word; /* how the guest ended by the monitor's account */
-	bool over; /* the monitor is gone and reaped */
-	bool set_up; /* the box inside stands */
-	struct err failed; /* it does not, or the channel broke: why */
-	char complaint[REASON_MAX]; /* the monitor's last line of its own */
-
-	/* start, while setup is on its way */
-	isolation_reply *start_reply;
-	void *start_ctx;
-	struct process_io start_io; /* duplicates; -1 */
 };
 
 /* --- the end --- */
@@ -108,6 +81,8 @@ static void reason_of(const struct isolation *m, int status, struct err *why)
 		(void)err_set(why, ECONNRESET, "guest kernel panic: %s", last);
 	else if (m->word == MONITOR_POWEROFF)
 		(void)err_set(why, ECONNRESET, "the guest powered itself off");
+	else if (m->word == MONITOR_RESTART)
+		(void)err_set(why, ECONNRESET, "the guest restarted itself");
 	else if (m->word == MONITOR_RESET)
 		(void)err_set(why, ECONNRESET, "the guest's processor was reset (triple fault)%s%s",
 			      last[0] ? "; its last line: " : "", last);
@@ -138,6 +113,7 @@ static void machine_ended(struct isolation *m, int status)
 	watch_remove(&m->ended_watch);
 	console_drain(m->console);
 	lines_drain(m->control);
+	asker_end(m->asker);
 	lines_drain(m->complaints);
 	reason_of(m, status, &why);
 	if (m->share.pidfd >= 0)
@@ -249,6 +225,7 @@ static void setup_done(void *ctx, const struct err *failure, const void *answer)
 		return;
 	}
 	m->set_up = true;
+	m->ready_us = clock_us();
 	if (!m->start_reply)
 		return;
 	isolation_reply *reply = TAKE_PTR(m->start_reply);
@@ -342,6 +319,27 @@ static int open_disks(const struct plan *plan, struct making *k, struct err *err
 	return 0;
 }
 
+/* Limits of the host's devices: whether the machine has what they can hold for. */
+static int check_limits(const struct plan *plan, const struct making *k, struct err *err)
+{
+	const int fds[] = {k->scratch, k->modules};
+	dev_t devs[3];
+	struct stat st;
+	size_t n = 0;
+
+	if (plan->limits.blkio.n == 0)
+		return 0;
+	if (plan->machine.accel != ACCEL_KVM)
+		return err_set(err, ENOTSUP, "disks are limited by hull-monitor, which needs KVM");
+	if (plan->root.layers.n > 0 && stat(plan->root.layers.v[0], &st) == 0)
+		devs[n++] = st.st_dev;
+	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
+		if (fds[i] >= 0 && fstat(fds[i], &st) == 0)
+			devs[n++] = st.st_dev;
+	}
+	return rates_check(&plan->limits.blkio, devs, n, err);
+}
+
 static int prepare(const struct isolation_config *c, struct making *k, struct err *err)
 {
 	const struct plan *plan = c->plan;
@@ -353,6 +351,8 @@ static int prepare(const struct isolation_config *c, struct making *k, struct er
 		r = agent_prepare(plan, SHARE_TAG, &k->setup, &k->shares, err);
 	if (r == 0)
 		r = open_disks(plan, k, err);
+	if (r == 0)
+		r = check_limits(plan, k, err);
 	if (r == 0)
 		r = make_folder(c, BOX, &k->box, err);
 	if (r == 0 && k->shares.n > 0)
@@ -371,14 +371,21 @@ static int launch(struct isolation *m, struct making *k, struct err *err)
 {
 	int r = 0;
 
+	struct share_spec share = {.shares = &k->shares,
+				   .mounts = &m->plan->mounts,
+				   .at = k->share_dir,
+				   .run_fd = m->state_fd,
+				   .group = &k->group,
+				   .own = m->driver == &kvm_driver};
 	if (k->shares.n > 0)
-		r = share_start(&k->shares, &m->plan->mounts, k->share_dir, m->state_fd, &k->group,
-				&m->share, err);
+		r = share_start(&share, &m->share, err);
 	if (r == 0 && m->share.pid)
 		r = trace_leave(m->state_fd, TRACE_SHARE, m->share.pid, err);
 	if (r < 0)
 		return r;
 	struct monitor_spec spec = {.plan = m->plan,
+				    .cpus = m->cpus,
+				    .max_cpus = m->max_cpus,
 				    .initramfs = k->initramfs,
 				    .layers = &m->plan->root.layers,
 				    .layer_sizes = k->layer_sizes,
@@ -390,6 +397,7 @@ static int launch(struct isolation *m, struct making *k, struct err *err)
 				    .tap = k->tap,
 				    .root = k->box,
 				    .group = &k->group};
+	m->launched_us = clock_us();
 	r = m->driver->launch(&spec, &m->monitor, err);
 	auto_close(&m->share.connection); /* the monitor has it */
 	if (r < 0)
@@ -410,7 +418,9 @@ static int listen_to(struct isolation *m, struct err *err)
 	int r = agent_new(&config, &m->agent, err);
 	if (r == 0)
 		r = console_new(m->loop, m->monitor.console, message, m, &m->console, err);
-	if (r == 0 && m->monitor.control >= 0)
+	if (r == 0 && m->driver->asked)
+		r = asker_new(m->loop, m->monitor.control, control_line, m, &m->asker, err);
+	else if (r == 0)
 		r = lines_new(m->loop, m->monitor.control, control_line, m, &m->control, err);
 	if (r == 0)
 		r = lines_new(m->loop, m->monitor.complaints, complaint_line, m, &m->complaints,
@@ -434,17 +444,23 @@ static int machine_create(const struct isolation_config *c, struct isolation **r
 
 	if (!m)
 		return err_set(err, ENOMEM, "out of memory");
+	uint32_t cpus = c->plan->machine.cpus ? c->plan->machine.cpus : 1;
+	uint32_t max_cpus = c->plan->machine.max_cpus;
 	*m = (struct isolation){.plan = c->plan,
 				.loop = c->loop,
 				.events = c->events,
 				.ctx = c->ctx,
 				.state_fd = c->state_fd,
-				.driver = &qemu_driver,
+				.driver = c->plan->machine.accel == ACCEL_KVM ? &kvm_driver
+									      : &qemu_driver,
 				.monitor = {.pidfd = -1,
 					    .channel = -1,
 					    .console = -1,
 					    .control = -1,
 					    .complaints = -1},
+				.memory = c->plan->machine.memory,
+				.cpus = cpus,
+				.max_cpus = max_cpus > cpus ? max_cpus : cpus,
 				.share = {.pidfd = -1, .connection = -1},
 				.over = true,
 				.start_io = {-1, -1, -1}};
@@ -488,8 +504,12 @@ static void machine_delete(struct isolation *m)
 	watch_remove(&m->ended_watch);
 	console_free(m->console);
 	lines_free(m->control);
+	asker_free(m->asker);
+	reports_forget(m);
 	lines_free(m->complaints);
 	agent_free(m->agent);
+	plug_done(m);
+	memory_forget(m);
 	power_off(m);
 	if (m->share.pidfd >= 0) {
 		pidfd_kill(m->share.pidfd);
@@ -582,7 +602,22 @@ static void machine_pause(struct isolation *m, bool paused, isolation_reply *rep
 static void machine_update(struct isolation *m, const struct plan_limits *limits,
 			   isolation_reply *reply, void *ctx)
 {
-	agent_update(m->agent, limits, reply, ctx);
+	struct err err = ERR_INIT;
+	uint32_t cpus = plan_limits_cpus(limits);
+
+	if (cpus > m->max_cpus) {
+		(void)err_set(&err, ERANGE,
+			      "--cpus: the machine was made with %u (--max-cpus), and not with %u",
+			      m->max_cpus, cpus);
+		reply(ctx, &err, NULL);
+		return;
+	}
+	if (cpus)
+		m->cpus = cpus;
+	if (limits->memory && m->driver->asked && m->plan->machine.memory_own)
+		memory_update(m, &(struct update){limits, cpus, reply, ctx});
+	else
+		plug_update(m, limits, cpus, reply, ctx);
 }
 
 /* A stats request under way: the workload's numbers are the agent's, the overhead is ours. */
@@ -604,7 +639,7 @@ static void stats_done(void *ctx, const struct err *failure, const void *answer)
 	uint64_t host = trace_memory(call->m->monitor.pid) + trace_memory(call->m->share.pid);
 	stats.overhead = host > stats.memory ? host - stats.memory : 0;
 	if (stats.memory_limit == 0) /* it has no more than its machine */
-		stats.memory_limit = call->m->plan->machine.memory;
+		stats.memory_limit = call->m->memory;
 	call->reply(call->ctx, NULL, &stats);
 }
 
@@ -643,8 +678,10 @@ const struct isolation_ops machine_isolation = {
 	.signal = machine_signal,
 	.pause = machine_pause,
 	.update = machine_update,
+	.disk = plug_disk,
 	.stats = machine_stats,
 	.top = machine_top,
+	.report = machine_report,
 	.pid = machine_pid,
 	.delete = machine_delete,
 	.repair = machine_repair,

@@ -23,6 +23,7 @@
 #include "base/io.h"
 #include "base/str.h"
 #include "machine/box.h"
+#include "machine/command.h"
 #include "machine/driver.h"
 #include "machine/vmdk.h"
 #include "proto/message.h"
@@ -32,90 +33,32 @@
 
 /* Without a network or a terminal nothing else prints there; panic=-1 and reboot=t end the machine
  * at once; the self-tests of ciphers cost a tenth of the boot; a timer that a busy host emulates
- * late would be taken for a broken one (panic: IO-APIC + timer doesn't work). */
-#define KERNEL_ARGS "console=ttyS0 quiet panic=-1 reboot=t cryptomgr.notests no_timer_check"
-
-/* qemu 7.2's translation of cmpxchg16b loses flags when an interrupt comes: on a busy host 3 of 7
- * boots of 6.12 crashed in the slab allocator, none of 8 when the kernel did not use it. Programs
- * still find it. */
-#define KERNEL_ARGS_TCG " clearcpuid=cx16"
-
-enum { FDS_MAX = 1024, PAIRS = 3 };
-
-/* The command line in the making. The first failure sticks. */
-struct line {
-	struct strv argv;
-	int fds[FDS_MAX]; /* what stays open in qemu, borrowed; opened ones are in `own` too */
-	size_t n_fds;
-	int own[FDS_MAX];
-	size_t n_own;
-	unsigned sets; /* fd sets so far; their numbers begin at 1 */
-	struct err *err;
-	int failed;
-};
-
-static void line_done(struct line *l)
-{
-	strv_done(&l->argv);
-	for (size_t i = 0; i < l->n_own; i++)
-		auto_close(&l->own[i]);
-	free(l);
-}
-
-DEFINE_AUTO(struct line, line_done)
-
-static void arg(struct line *l, const char *fmt, ...) HULL_PRINTF(2, 3);
-static void arg(struct line *l, const char *fmt, ...)
-{
-	char *text = NULL;
-	va_list ap;
-
-	va_start(ap, fmt);
-	int n = vasprintf(&text, fmt, ap);
-	va_end(ap);
-	if (n < 0)
-		l->failed = err_set(l->err, ENOMEM, "out of memory");
-	else if (l->failed == 0)
-		l->failed = strv_add(&l->argv, text, l->err);
-	free(n < 0 ? NULL : text);
-}
-
-static void keep(struct line *l, int fd)
-{
-	if (l->n_fds == FDS_MAX) {
-		l->failed = err_set(l->err, EMFILE, "the machine has too many disks");
-		return;
-	}
-	l->fds[l->n_fds++] = fd;
-}
+ * late would be taken for a broken one (panic: IO-APIC + timer doesn't work). qemu 7.2's
+ * translation of cmpxchg16b loses flags when an interrupt comes: on a busy host 3 of 7 boots
+ * of 6.12 crashed in the slab allocator, none of 8 when the kernel did not use it. Programs still
+ * find it. */
+#define KERNEL_ARGS                                                                                \
+	"console=ttyS0 quiet panic=-1 reboot=t cryptomgr.notests no_timer_check clearcpuid=cx16"
 
 /* Hands fd (borrowed) over as "/dev/fdset/N", whose number it returns. */
-static unsigned hand_over(struct line *l, int fd)
+static unsigned hand_over(struct command *l, int fd)
 {
-	keep(l, fd);
+	command_keep(l, fd);
 	l->sets++;
-	arg(l, "-add-fd");
-	arg(l, "fd=%d,set=%u", fd, l->sets);
+	command_arg(l, "-add-fd");
+	command_arg(l, "fd=%d,set=%u", fd, l->sets);
 	return l->sets;
 }
 
-static void own(struct line *l, int fd)
+static void disk(struct command *l, const char *serial, bool readonly)
 {
-	if (l->n_own == FDS_MAX)
-		(void)close(fd);
-	else
-		l->own[l->n_own++] = fd;
-}
-
-static void disk(struct line *l, const char *serial, bool readonly)
-{
-	arg(l, "-device");
-	arg(l, "virtio-blk-pci,drive=%s,serial=%s%s", serial, serial,
-	    readonly ? "" : ",discard=on,write-zeroes=on");
+	command_arg(l, "-device");
+	command_arg(l, "virtio-blk-pci,drive=%s,serial=%s%s", serial, serial,
+		    readonly ? "" : ",discard=on,write-zeroes=on");
 }
 
 /* A read-only descriptor of a file in memory that holds the text; owned by the line. */
-static int text_file(struct line *l, const struct buf *text, struct err *err)
+static int text_file(struct command *l, const struct buf *text, struct err *err)
 {
 	char path[64];
 
@@ -132,12 +75,12 @@ static int text_file(struct line *l, const struct buf *text, struct err *err)
 	int readonly = open(path, O_RDONLY | O_CLOEXEC); /* fd sets match the way of opening */
 	if (readonly < 0)
 		return err_sys(err, "open the descriptor of the layers' disk");
-	own(l, readonly);
+	command_own(l, readonly);
 	return readonly;
 }
 
 /* Hands every layer over and describes the disk that shows them back to back. */
-static int describe_layers(struct line *l, const struct monitor_spec *spec, struct buf *text,
+static int describe_layers(struct command *l, const struct monitor_spec *spec, struct buf *text,
 			   struct err *err)
 {
 	size_t n = spec->layers->n;
@@ -148,10 +91,9 @@ static int describe_layers(struct line *l, const struct monitor_spec *spec, stru
 	if (!sectors || !names || !list)
 		return err_set(err, ENOMEM, "out of memory");
 	for (size_t i = 0; i < n; i++) {
-		int fd = open(spec->layers->v[i], O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+		int fd = command_open(l, spec->layers->v[i], O_NOFOLLOW, "layer");
 		if (fd < 0)
-			return err_sys(err, "open layer '%s'", spec->layers->v[i]);
-		own(l, fd);
+			return l->failed;
 		(void)snprintf(names[i], sizeof(names[i]), "/dev/fdset/%u", hand_over(l, fd));
 		list[i] = names[i];
 		sectors[i] = spec->layer_sizes[i] / 512;
@@ -160,7 +102,7 @@ static int describe_layers(struct line *l, const struct monitor_spec *spec, stru
 	return 0;
 }
 
-static int layers(struct line *l, const struct monitor_spec *spec, struct err *err)
+static int layers(struct command *l, const struct monitor_spec *spec, struct err *err)
 {
 	AUTO_BUF struct buf text = BUF_INIT;
 
@@ -169,28 +111,28 @@ static int layers(struct line *l, const struct monitor_spec *spec, struct err *e
 	if (fd < 0)
 		return fd;
 	unsigned set = hand_over(l, fd);
-	arg(l, "-blockdev");
-	arg(l,
-	    "driver=vmdk,node-name=" MACHINE_DISK_LAYERS
-	    ",read-only=on,file.driver=file,file.filename=/dev/fdset/%u,file.read-only=on",
-	    set);
+	command_arg(l, "-blockdev");
+	command_arg(l,
+		    "driver=vmdk,node-name=" MACHINE_DISK_LAYERS
+		    ",read-only=on,file.driver=file,file.filename=/dev/fdset/%u,file.read-only=on",
+		    set);
 	disk(l, MACHINE_DISK_LAYERS, true);
 	return l->failed;
 }
 
-static void raw_disk(struct line *l, const char *serial, int fd, bool readonly, bool volatile_)
+static void raw_disk(struct command *l, const char *serial, int fd, bool readonly, bool volatile_)
 {
 	unsigned set = hand_over(l, fd);
 
-	arg(l, "-blockdev");
-	arg(l,
-	    "driver=raw,node-name=%s,read-only=%s,cache.no-flush=%s,discard=unmap,"
-	    "file.driver=file,file.filename=/dev/fdset/%u,file.locking=off",
-	    serial, readonly ? "on" : "off", volatile_ ? "on" : "off", set);
+	command_arg(l, "-blockdev");
+	command_arg(l,
+		    "driver=raw,node-name=%s,read-only=%s,cache.no-flush=%s,discard=unmap,"
+		    "file.driver=file,file.filename=/dev/fdset/%u,file.locking=off",
+		    serial, readonly ? "on" : "off", volatile_ ? "on" : "off", set);
 	disk(l, serial, readonly);
 }
 
-static void disks(struct line *l, const struct monitor_spec *spec, struct err *err)
+static void disks(struct command *l, const struct monitor_spec *spec, struct err *err)
 {
 	if (spec->layers->n > 0 && layers(l, spec, err) < 0) {
 		l->failed = -err->code;
@@ -202,80 +144,77 @@ static void disks(struct line *l, const struct monitor_spec *spec, struct err *e
 		raw_disk(l, MACHINE_DISK_MODULES, spec->modules, true, false);
 }
 
-static void processor(struct line *l, const struct plan_machine *m, bool shared_memory)
+static void processor(struct command *l, const struct monitor_spec *spec)
 {
-	bool kvm = m->accel == ACCEL_KVM;
-	uint64_t mib = (m->memory + (1 << 20) - 1) >> 20;
+	uint64_t mib = (spec->plan->machine.memory + (1 << 20) - 1) >> 20;
 
-	arg(l, "-machine");
-	arg(l, "q35,hpet=off,sata=off,smbus=off,usb=off,vmport=off,memory-backend=mem");
-	arg(l, "-accel");
-	arg(l, "%s", kvm ? "kvm" : "tcg,tb-size=128");
-	arg(l, "-cpu");
-	arg(l, "%s", kvm ? "host" : "max");
-	arg(l, "-smp");
-	arg(l, "%u", m->cpus ? m->cpus : 1);
-	arg(l, "-m");
-	arg(l, "%" PRIu64 "M", mib);
-	arg(l, "-object");
+	command_arg(l, "-machine");
+	command_arg(l, "q35,hpet=off,sata=off,smbus=off,usb=off,vmport=off,memory-backend=mem");
+	command_arg(l, "-accel");
+	command_arg(l, "tcg,tb-size=128");
+	command_arg(l, "-cpu");
+	command_arg(l, "max");
+	command_arg(l, "-smp");
+	command_arg(l, "%u", spec->max_cpus);
+	command_arg(l, "-m");
+	command_arg(l, "%" PRIu64 "M", mib);
+	command_arg(l, "-object");
 	/* another process reads the memory only when there is a share */
-	arg(l,
-	    shared_memory ? "memory-backend-memfd,id=mem,share=on,size=%" PRIu64 "M"
-			  : "memory-backend-ram,id=mem,size=%" PRIu64 "M",
-	    mib);
+	command_arg(l,
+		    spec->share >= 0 ? "memory-backend-memfd,id=mem,share=on,size=%" PRIu64 "M"
+				     : "memory-backend-ram,id=mem,size=%" PRIu64 "M",
+		    mib);
 }
 
-static void socket_device(struct line *l, const char *id, int fd)
+static void socket_device(struct command *l, const char *id, int fd)
 {
-	keep(l, fd);
-	arg(l, "-chardev");
-	arg(l, "socket,id=%s,fd=%d", id, fd);
+	command_keep(l, fd);
+	command_arg(l, "-chardev");
+	command_arg(l, "socket,id=%s,fd=%d", id, fd);
 }
 
-static void devices(struct line *l, const struct monitor_spec *spec, const int pairs[PAIRS][2])
+static void devices(struct command *l, const struct monitor_spec *spec)
 {
-	socket_device(l, "console", pairs[0][1]);
-	arg(l, "-serial");
-	arg(l, "chardev:console");
-	socket_device(l, "channel", pairs[1][1]);
-	arg(l, "-device");
-	arg(l, "virtio-serial-pci,max_ports=2");
-	arg(l, "-device");
-	arg(l, "virtserialport,chardev=channel,name=" MACHINE_PORT);
-	socket_device(l, "control", pairs[2][1]);
-	arg(l, "-mon");
-	arg(l, "chardev=control,mode=control");
-	arg(l, "-device");
-	arg(l, "virtio-rng-pci");
+	socket_device(l, "console", l->streams[STREAM_CONSOLE]);
+	command_arg(l, "-serial");
+	command_arg(l, "chardev:console");
+	socket_device(l, "channel", l->streams[STREAM_CHANNEL]);
+	command_arg(l, "-device");
+	command_arg(l, "virtio-serial-pci,max_ports=2");
+	command_arg(l, "-device");
+	command_arg(l, "virtserialport,chardev=channel,name=" MACHINE_PORT);
+	socket_device(l, "control", l->streams[STREAM_CONTROL]);
+	command_arg(l, "-mon");
+	command_arg(l, "chardev=control,mode=control");
+	command_arg(l, "-device");
+	command_arg(l, "virtio-rng-pci");
 	if (spec->share >= 0) {
 		socket_device(l, "share", spec->share);
-		arg(l, "-device");
-		arg(l, "vhost-user-fs-pci,chardev=share,tag=%s", spec->share_tag);
+		command_arg(l, "-device");
+		command_arg(l, "vhost-user-fs-pci,chardev=share,tag=%s", spec->share_tag);
 	}
 	if (spec->tap >= 0) {
 		const char *mac = spec->plan->net.mac;
-		keep(l, spec->tap);
-		arg(l, "-netdev");
-		arg(l, "tap,id=net,fd=%d", spec->tap);
-		arg(l, "-device");
-		arg(l, "virtio-net-pci,netdev=net,romfile=%s%s", mac ? ",mac=" : "",
-		    mac ? mac : "");
+		command_keep(l, spec->tap);
+		command_arg(l, "-netdev");
+		command_arg(l, "tap,id=net,fd=%d", spec->tap);
+		command_arg(l, "-device");
+		command_arg(l, "virtio-net-pci,netdev=net,romfile=%s%s", mac ? ",mac=" : "",
+			    mac ? mac : "");
 	}
 }
 
-static void kernel(struct line *l, const struct plan_machine *m)
+static void kernel(struct command *l, const struct monitor_spec *spec)
 {
-	arg(l, "-kernel");
-	arg(l, "/hull/kernel");
-	arg(l, "-initrd");
-	arg(l, "/hull/initramfs");
-	arg(l, "-append");
-	arg(l, KERNEL_ARGS "%s%s%s", m->accel == ACCEL_KVM ? "" : KERNEL_ARGS_TCG,
-	    m->kernel_args ? " " : "", m->kernel_args ? m->kernel_args : "");
+	command_arg(l, "-kernel");
+	command_arg(l, "/hull/kernel");
+	command_arg(l, "-initrd");
+	command_arg(l, "/hull/initramfs");
+	command_arg(l, "-append");
+	command_kernel_args(l, KERNEL_ARGS, spec);
 }
 
-static void command_line(struct line *l, const struct monitor_spec *spec, const int pairs[PAIRS][2],
-			 struct err *err)
+static void command_line(struct command *l, const struct monitor_spec *spec, struct err *err)
 {
 	static const char *const fixed[] = {
 		QEMU,
@@ -290,16 +229,15 @@ static void command_line(struct line *l, const struct monitor_spec *spec, const 
 		"on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"};
 
 	for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++)
-		arg(l, "%s", fixed[i]);
-	processor(l, &spec->plan->machine, spec->share >= 0);
-	kernel(l, &spec->plan->machine);
-	devices(l, spec, pairs);
+		command_arg(l, "%s", fixed[i]);
+	processor(l, spec);
+	kernel(l, spec);
+	devices(l, spec);
 	disks(l, spec, err);
 }
 
 struct root {
 	const char *at;
-	bool kvm;
 	const char *files[2][2];
 };
 
@@ -307,70 +245,25 @@ static int enter_root(void *ctx, struct err *err)
 {
 	const struct root *root = ctx;
 
-	return box_enter_root(root->at, root->kvm, root->files, 2, err);
-}
-
-static int start(const struct monitor_spec *spec, const struct line *l, int complaints,
-		 struct monitor *ret, struct err *err)
-{
-	const struct plan_machine *m = &spec->plan->machine;
-	struct root root = {spec->root,
-			    m->accel == ACCEL_KVM,
-			    {{m->kernel, "kernel"}, {spec->initramfs, "initramfs"}}};
-	struct box box = {.argv = &l->argv,
-			  .fds = l->fds,
-			  .n_fds = l->n_fds,
-			  .err = complaints,
-			  .group = spec->group,
-			  .prepare = enter_root,
-			  .ctx = &root,
-			  .powerless = true};
-
-	ret->pid = box_spawn(&box, &ret->pidfd, err);
-	return ret->pid < 0 ? ret->pid : 0;
-}
-
-static int make_pairs(int pairs[PAIRS][2], int pipe_fds[2], struct err *err)
-{
-	for (int i = 0; i < PAIRS; i++) {
-		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pairs[i]) < 0)
-			return err_sys(err, "create socket pair");
-	}
-	return pipe2(pipe_fds, O_CLOEXEC) < 0 ? err_sys(err, "create pipe") : 0;
+	return box_enter_root(root->at, root->files, 2, err);
 }
 
 static int launch(const struct monitor_spec *spec, struct monitor *ret, struct err *err)
 {
 	static const char hello[] = "{\"execute\":\"qmp_capabilities\"}\n";
-	int pairs[PAIRS][2] = {{-1, -1}, {-1, -1}, {-1, -1}};
-	int pipe_fds[2] = {-1, -1};
-	AUTO(auto_line_done) struct line *l = calloc(1, sizeof(*l));
+	const struct plan_machine *m = &spec->plan->machine;
+	AUTO(auto_command_free) struct command *l = NULL;
+	struct root root = {spec->root, {{m->kernel, "kernel"}, {spec->initramfs, "initramfs"}}};
 
-	if (!l)
-		return err_set(err, ENOMEM, "out of memory");
-	l->err = err;
-	int r = make_pairs(pairs, pipe_fds, err);
-	if (r == 0) {
-		command_line(l, spec, pairs, err);
-		r = l->failed;
-	}
-	if (r == 0) /* waits in the socket until qemu reads it */
-		r = write_all(pairs[2][0], hello, sizeof(hello) - 1, "qemu's control", err);
-	if (r == 0)
-		r = start(spec, l, pipe_fds[1], ret, err);
-	if (r == 0) {
-		ret->console = TAKE_FD(pairs[0][0]);
-		ret->channel = TAKE_FD(pairs[1][0]);
-		ret->control = TAKE_FD(pairs[2][0]);
-		ret->complaints = TAKE_FD(pipe_fds[0]);
-	}
-	for (int i = 0; i < PAIRS; i++) {
-		auto_close(&pairs[i][0]);
-		auto_close(&pairs[i][1]);
-	}
-	auto_close(&pipe_fds[0]);
-	auto_close(&pipe_fds[1]);
-	return r;
+	int r = command_new(SOCK_STREAM, &l, err);
+	if (r < 0)
+		return r;
+	command_line(l, spec, err);
+	/* waits in the socket until qemu reads it */
+	r = write_all(l->ours[STREAM_CONTROL], hello, sizeof(hello) - 1, "qemu's control", err);
+	return r < 0 ? r
+		     : command_launch(l, spec, (struct box){.prepare = enter_root, .ctx = &root},
+				      ret);
 }
 
 /* {"timestamp": …, "event": "SHUTDOWN", "data": {"guest": true, "reason": "guest-reset"}} */

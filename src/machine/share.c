@@ -13,6 +13,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/path.h"
+#include "base/proc.h"
 #include "base/str.h"
 #include "machine/box.h"
 #include "machine/share.h"
@@ -20,12 +21,6 @@
 
 #define VIRTIOFSD "/usr/lib/qemu/virtiofsd"
 #define SOCKET    "share.sock"
-
-struct tree {
-	const struct strv *shares;
-	const struct list *mounts;
-	const char *at;
-};
 
 static bool is_bind(const struct plan_mount *m)
 {
@@ -44,11 +39,11 @@ static const struct plan_mount *nth_bind(const struct list *mounts, size_t n)
 	return NULL;
 }
 
-static int make_point(const char *source, const char *point, struct err *err)
+static int make_point(int from, const char *source, const char *point, struct err *err)
 {
 	struct stat st;
 
-	if (stat(source, &st) < 0)
+	if (from < 0 ? stat(source, &st) < 0 : fstat(from, &st) < 0)
 		return err_sys(err, "volume '%s'", source);
 	if (S_ISDIR(st.st_mode))
 		return mkdir(point, 0755) < 0 ? err_sys(err, "make '%s'", point) : 0;
@@ -59,7 +54,7 @@ static int make_point(const char *source, const char *point, struct err *err)
 /* In the new process: the binds, which nobody else sees. */
 static int lay_out(void *ctx, struct err *err)
 {
-	const struct tree *tree = ctx;
+	const struct share_spec *tree = ctx;
 
 	if (mount("share", tree->at, "tmpfs", MS_NOSUID | MS_NODEV, "size=1m,mode=755") < 0)
 		return err_sys(err, "mount a tmpfs at '%s'", tree->at);
@@ -71,9 +66,10 @@ static int lay_out(void *ctx, struct err *err)
 		AUTO_FREE char *point = path_join(tree->at, number);
 		if (!point)
 			return err_set(err, ENOMEM, "out of memory");
-		int r = make_point(source, point, err);
+		AUTO_CLOSE int from = m && m->source_real ? path_open_real(source, err) : -1;
+		int r = err->code ? -err->code : make_point(from, source, point, err);
 		if (r == 0)
-			r = box_bind(source, point, m && (m->flags & MS_REC),
+			r = box_bind(from, source, point, m && (m->flags & MS_REC),
 				     !m || (m->flags & MS_RDONLY), err);
 		if (r < 0)
 			return r;
@@ -85,7 +81,7 @@ static int lay_out(void *ctx, struct err *err)
 }
 
 /* Folders that the user lets hull make (docker's -v). */
-static int make_sources(const struct tree *tree, struct err *err)
+static int make_sources(const struct share_spec *tree, struct err *err)
 {
 	for (size_t i = 0; i < tree->shares->n; i++) {
 		const struct plan_mount *m = nth_bind(tree->mounts, i);
@@ -147,28 +143,25 @@ static int command_line(struct strv *argv, int listening, const char *at, struct
 	return r;
 }
 
-int share_start(const struct strv *shares, const struct list *mounts, const char *at, int run_fd,
-		const struct hostgroup *group, struct share *ret, struct err *err)
+static int start_virtiofsd(const struct share_spec *spec, struct share *ret, struct err *err)
 {
 	AUTO_STRV struct strv argv = {0};
 	AUTO_CLOSE int listening = -1;
 	AUTO_CLOSE int connected = -1;
-	struct tree tree = {shares, mounts, at};
+	struct share_spec tree = *spec;
 
-	if (strchr(at, ',')) /* its options are separated by commas */
+	if (strchr(spec->at, ',')) /* its options are separated by commas */
 		return err_set(err, EINVAL, "no comma can be in the store's path for volumes");
-	int r = make_sources(&tree, err);
+	int r = make_sockets(spec->run_fd, &listening, &connected, err);
 	if (r == 0)
-		r = make_sockets(run_fd, &listening, &connected, err);
-	if (r == 0)
-		r = command_line(&argv, listening, at, err);
+		r = command_line(&argv, listening, spec->at, err);
 	if (r < 0)
 		return r;
 	struct box box = {.argv = &argv,
 			  .fds = &listening,
 			  .n_fds = 1,
 			  .err = -1,
-			  .group = group,
+			  .group = spec->group,
 			  .prepare = lay_out,
 			  .ctx = &tree};
 	int pidfd = -1;
@@ -177,4 +170,84 @@ int share_start(const struct strv *shares, const struct list *mounts, const char
 		return pid;
 	*ret = (struct share){pid, pidfd, TAKE_FD(connected)};
 	return 0;
+}
+
+/* --- hull-share --- */
+
+struct own {
+	const struct share_spec *spec;
+	int proc; /* a descriptor whose number becomes /proc/self/fd's */
+};
+
+/* In the new process: the binds become its root. The folder of its descriptors, which it opens
+ * files by, is taken along as a mount of its own: out of a handle on the host's /proc there would
+ * be a way up, to all of it. */
+static int enter(void *ctx, struct err *err)
+{
+	const struct own *own = ctx;
+	struct share_spec tree = *own->spec;
+
+	int proc = open_tree(AT_FDCWD, "/proc/self/fd", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	if (proc < 0 || dup2(proc, own->proc) < 0)
+		return err_sys(err, "open /proc/self/fd");
+	int r = lay_out(&tree, err);
+	return r < 0 ? r : box_enter_folder(tree.at, err);
+}
+
+static int own_command(struct strv *argv, int channel, int proc, struct err *err)
+{
+	char numbers[2][16];
+
+	(void)snprintf(numbers[0], sizeof(numbers[0]), "%d", channel);
+	(void)snprintf(numbers[1], sizeof(numbers[1]), "%d", proc);
+	int r = strv_add(argv, "hull-share", err);
+	for (size_t i = 0; i < 2 && r == 0; i++)
+		r = strv_add(argv, numbers[i], err);
+	return r;
+}
+
+static int start_own(const struct share_spec *spec, struct share *ret, struct err *err)
+{
+	AUTO_STRV struct strv argv = {0};
+	AUTO_FREE char *path = NULL;
+	int pair[2];
+	int pidfd = -1;
+
+	int r = program_path("hull-share", &path, err);
+	if (r < 0)
+		return r;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return err_sys(err, "create socket pair");
+	AUTO_CLOSE int ours = pair[0];
+	AUTO_CLOSE int theirs = pair[1];
+	AUTO_CLOSE int program = open(path, O_RDONLY | O_CLOEXEC);
+	AUTO_CLOSE int proc = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	if (program < 0 || proc < 0)
+		return err_sys(err, "open '%s'", path);
+	r = own_command(&argv, theirs, proc, err);
+	if (r < 0)
+		return r;
+	struct own own = {spec, proc};
+	const int fds[] = {theirs, proc};
+	struct box box = {.argv = &argv,
+			  .program = program,
+			  .fds = fds,
+			  .n_fds = 2,
+			  .err = -1,
+			  .group = spec->group,
+			  .prepare = enter,
+			  .ctx = &own};
+	pid_t pid = box_spawn(&box, &pidfd, err);
+	if (pid < 0)
+		return pid;
+	*ret = (struct share){pid, pidfd, TAKE_FD(ours)};
+	return 0;
+}
+
+int share_start(const struct share_spec *spec, struct share *ret, struct err *err)
+{
+	int r = make_sources(spec, err);
+	if (r < 0)
+		return r;
+	return spec->own ? start_own(spec, ret, err) : start_virtiofsd(spec, ret, err);
 }

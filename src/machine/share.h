@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The host folders that a machine sees: one virtiofsd on a folder tree made of binds, in a mount
- * namespace of its own. */
+/*
+ * The host folders that a machine sees: one process on a folder tree made of binds, in a mount
+ * namespace of its own. With hull's own monitor it is hull-share, which gets messages and never
+ * sees the machine's memory; with qemu it is virtiofsd.
+ */
 #pragma once
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "base/attr.h"
@@ -16,14 +20,20 @@ struct strv;
 struct share {
 	pid_t pid; /* 0: none */
 	int pidfd;
-	int connection; /* connected vhost-user socket */
+	int connection; /* to hull-share: SOCK_SEQPACKET; to virtiofsd: connected vhost-user socket
+			 */
 };
 
-/*
- * Starts it on `shares`, host paths that appear as entries 0, 1, … and belong, in this order, to
- * the bind mounts among `mounts` (struct plan_mount, for whether they are read-only or to be made).
- * `at` is an empty folder that only the process sees filled; run_fd a folder for its socket, which
- * is gone when this returns.
- */
-int share_start(const struct strv *shares, const struct list *mounts, const char *at, int run_fd,
-		const struct hostgroup *group, struct share *ret, struct err *err) HULL_MUST_CHECK;
+/* What a share is made of; all borrowed. */
+struct share_spec {
+	const struct strv *shares; /* host paths, that appear as entries 0, 1, … */
+	const struct list *mounts; /* struct plan_mount; the shares belong to the binds among them,
+				      in this order: read-only, or to be made? */
+	const char *at; /* an empty folder that only the process sees filled */
+	int run_fd; /* for virtiofsd's socket, which is gone when this returns */
+	const struct hostgroup *group;
+	bool own; /* hull-share */
+};
+
+/* Starts it. */
+int share_start(const struct share_spec *spec, struct share *ret, struct err *err) HULL_MUST_CHECK;

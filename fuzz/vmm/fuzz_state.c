@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A written state from anybody: the input is what stands behind its header, which is made right, so
+ * that the checksum stops nothing. Devices are loaded as for a machine that has them all, and go on
+ * over a memory that the input fills too.
+ */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "rig.h"
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/loop.h"
+#include "vmm/arch.h"
+#include "vmm/block.h"
+#include "vmm/port.h"
+#include "vmm/ports.h"
+#include "vmm/rng.h"
+#include "vmm/state.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+
+enum { SECTORS = 32, DEVICES = 3, FILLED = 0x20000 };
+
+struct world {
+	struct gmem *mem;
+	struct loop *loop;
+	struct block disk;
+	struct port port;
+	struct virtio rng;
+	struct ports ports;
+	struct virtio *devices[DEVICES];
+	int file, host;
+};
+
+static void make(struct world *w)
+{
+	struct disk disk = {0};
+	struct err err = ERR_INIT;
+	int pair[2];
+
+	w->file = memfd_create("disk", MFD_CLOEXEC);
+	if (w->file < 0 || ftruncate(w->file, SECTORS * DISK_SECTOR) < 0 ||
+	    disk_add(&disk, w->file, 0, &err) < 0 || loop_new(&w->loop, &err) < 0 ||
+	    block_init(&w->disk, &disk, "serial", w->loop, w->mem, &err) < 0 ||
+	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0 ||
+	    port_init(&w->port, pair[1], "fuzz", w->loop, w->mem, &err) < 0 ||
+	    rng_init(&w->rng, w->mem, &err) < 0 || ports_init(&w->ports, -1, &err) < 0)
+		abort();
+	w->host = pair[0];
+	w->devices[0] = &w->disk.v;
+	w->devices[1] = &w->port.v;
+	w->devices[2] = &w->rng;
+}
+
+static void done(struct world *w)
+{
+	block_done(&w->disk);
+	port_done(&w->port);
+	virtio_done(&w->rng);
+	ports_done(&w->ports);
+	loop_free(w->loop);
+	auto_close(&w->file);
+	auto_close(&w->host);
+}
+
+/* What is right of a state is loaded, and goes on; processors have no KVM here. */
+static void load(struct world *w, const struct buf *b)
+{
+	const struct arch_vcpu cpu = {.kvm = -1, .fd = -1, .cpus = 1};
+	struct err err = ERR_INIT;
+	struct state_reader r;
+	struct state s;
+	uint32_t i = 0;
+
+	if (state_open(&s, b->data, b->len, &err) < 0)
+		abort();
+	while (i < DEVICES && state_next(&s, STATE_DEVICE, i, &r, &err) == 0 &&
+	       virtio_load(w->devices[i], &r, &err) == 0)
+		virtio_release(w->devices[i++]);
+	for (uint32_t k = 0; k < i; k++)
+		virtio_kicked(w->devices[k]);
+	if (state_next(&s, STATE_PORTS, 0, &r, &err) == 0 && ports_load(&w->ports, &r, &err) == 0)
+		ports_write(&w->ports, 0x3f8, "\n", 1);
+	if (state_next(&s, STATE_CPU, 0, &r, &err) == 0)
+		(void)!arch_vcpu_load(&cpu, &r, &err);
+	if (state_next(&s, STATE_VM, 0, &r, &err) == 0)
+		(void)!arch_vm_load(-1, &r, &err);
+	(void)!state_close(&s, &err);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+{
+	static struct gmem *mem;
+	AUTO_BUF struct buf b = BUF_INIT;
+	struct err err = ERR_INIT;
+	struct state ignored;
+
+	(void)!state_open(&ignored, data, n, &err); /* as it is */
+	(void)sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
+	if (!mem)
+		mem = rig_memory();
+	for (size_t at = 0; n > 0 && at < FILLED; at += n)
+		memcpy(rig_at(mem, at), data, n < FILLED - at ? n : FILLED - at);
+	state_begin(&b);
+	buf_add(&b, data, n);
+	state_seal(&b);
+	struct world *w = calloc(1, sizeof(*w));
+	if (!w || b.bad) {
+		free(w);
+		return 0;
+	}
+	w->mem = mem;
+	make(w);
+	load(w, &b);
+	done(w);
+	free(w);
+	return 0;
+}

@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A message's header is copied once and what goes to the share is the copy, with a number of ours
+ * in place of the guest's: whatever the guest writes meanwhile, or numbers twice, each answer finds
+ * its own chain. What follows the header is judged by the share, as its copy.
+ */
+#include "vmm/fs.h"
+
+#include <errno.h>
+#include <linux/fuse.h>
+#include <linux/virtio_fs.h>
+#include <linux/virtio_ids.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/loop.h"
+
+/* The queue for forgetting and interrupting comes first (section 5.11.2). */
+enum { URGENT, REQUESTS, QUEUES };
+
+/* What the share has been asked, and where the answer goes. */
+struct fs_request {
+	uint64_t unique; /* the guest's number */
+	uint32_t opcode; /* 0: free */
+	uint32_t generation;
+	struct chain chain;
+};
+
+/* How an answer begins; of an open, all of it. */
+struct answer {
+	struct fuse_out_header head;
+	union {
+		struct fuse_open_out open;
+		struct {
+			struct fuse_entry_out entry;
+			struct fuse_open_out open;
+		} create;
+	};
+};
+
+/* Messages that nobody answers. */
+static bool is_silent(uint32_t opcode)
+{
+	return opcode == FUSE_FORGET || opcode == FUSE_BATCH_FORGET || opcode == FUSE_INTERRUPT;
+}
+
+/* The header that tells of a failure. */
+static int64_t refuse(const struct chain *c, uint64_t unique, int code)
+{
+	struct fuse_out_header out = {.len = sizeof(out), .error = -code, .unique = unique};
+
+	return (int64_t)chain_write(c, 0, &out, sizeof(out));
+}
+
+/* --- requests at the share --- */
+
+static void requests_clear(struct fs *f)
+{
+	f->n_free = FS_REQUESTS_MAX;
+	for (size_t i = 0; i < FS_REQUESTS_MAX; i++) {
+		f->free[i] = (uint8_t)i;
+		f->requests[i].opcode = 0;
+	}
+	f->generation++;
+}
+
+static uint64_t number_of(const struct fs *f, const struct fs_request *r)
+{
+	return (uint64_t)f->generation << 32 | (uint64_t)(r - f->requests + 1) << 1;
+}
+
+/* The request that the share answers by that number, or NULL. */
+static struct fs_request *request_of(const struct fs *f, uint64_t number)
+{
+	uint64_t i = ((number & UINT32_MAX) >> 1) - 1;
+	struct fs_request *r = i < FS_REQUESTS_MAX ? &f->requests[i] : NULL;
+
+	return r && r->opcode && number_of(f, r) == number ? r : NULL;
+}
+
+static void request_free(struct fs *f, struct fs_request *r)
+{
+	r->opcode = 0;
+	f->free[f->n_free++] = (uint8_t)(r - f->requests);
+}
+
+/* The share is gone: what it was asked has failed. */
+static void lose(struct fs *f)
+{
+	struct queue *q = &f->v.queues[REQUESTS];
+
+	for (size_t i = 0; i < FS_REQUESTS_MAX; i++) {
+		struct fs_request *r = &f->requests[i];
+		if (!r->opcode)
+			continue;
+		int64_t n = refuse(&r->chain, r->unique, ENOTCONN);
+		queue_push(q, r->chain.head, (uint32_t)n);
+		request_free(f, r);
+	}
+	virtio_tell(&f->v, q);
+	fs_files_clear(&f->files);
+	watch_remove(&f->watch);
+	f->share = -1;
+}
+
+/* --- from the guest --- */
+
+/* 1, 0 when the socket is full, -1 when the share is gone. */
+static int send_message(struct fs *f, const struct chain *c, struct fuse_in_header *head)
+{
+	struct iovec iov[1 + QUEUE_MAX] = {{head, sizeof(*head)}};
+	size_t n = chain_part(c, false, sizeof(*head), c->out_bytes, iov + 1);
+	struct msghdr message = {.msg_iov = iov, .msg_iovlen = 1 + n};
+	ssize_t r;
+
+	do
+		r = sendmsg(f->share, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+	while (r < 0 && errno == EINTR);
+	if (r < 0)
+		return errno == EAGAIN ? 0 : -1;
+	return (size_t)r == c->out_bytes ? 1 : -1;
+}
+
+/* Hands the message to the share, and keeps the chain until it answers. */
+static int64_t ask(struct fs *f, const struct chain *c, struct fuse_in_header *head)
+{
+	bool silent = is_silent(head->opcode);
+	struct fs_request *r = NULL;
+	uint64_t unique = head->unique;
+
+	if (!silent) {
+		if (f->n_free == 0)
+			return VIRTIO_LATER; /* until there is an answer */
+		r = &f->requests[f->free[f->n_free - 1]];
+		head->unique = number_of(f, r);
+	}
+	int sent = send_message(f, c, head);
+	if (sent == 0) {
+		f->full = true;
+		return VIRTIO_LATER;
+	}
+	if (sent < 0) {
+		lose(f);
+		return silent ? 0 : refuse(c, unique, ENOTCONN);
+	}
+	if (!r)
+		return 0;
+	f->n_free--;
+	r->unique = unique;
+	r->opcode = head->opcode;
+	r->chain = *c;
+	return VIRTIO_KEPT;
+}
+
+/* Reads what the host has in memory; bytes, or -1 when that is the share's to do. */
+static int64_t read_here(struct fs *f, const struct chain *c)
+{
+	struct iovec iov[QUEUE_MAX];
+	struct fuse_read_in in;
+	size_t done = 0;
+
+	if (chain_read(c, sizeof(struct fuse_in_header), &in, sizeof(in)) != sizeof(in) ||
+	    c->in_bytes < sizeof(struct fuse_out_header))
+		return -1;
+	int fd = fs_files_get(&f->files, in.fh);
+	size_t room = c->in_bytes - sizeof(struct fuse_out_header);
+	size_t size = in.size < room ? in.size : room;
+	if (fd < 0 || in.offset > (uint64_t)INT64_MAX - size)
+		return -1;
+	while (done < size) {
+		size_t n = chain_part(c, true, sizeof(struct fuse_out_header) + done, size - done,
+				      iov);
+		ssize_t r = preadv2(fd, iov, (int)n, (off_t)(in.offset + done), RWF_NOWAIT);
+		if (r < 0 && errno == EOPNOTSUPP) /* of this file system it will never be known */
+			fs_files_drop(&f->files, in.fh);
+		if (r < 0)
+			return -1;
+		if (r == 0) /* nothing more in the file, which a wait would not change */
+			break;
+		done += (size_t)r;
+	}
+	return (int64_t)done;
+}
+
+static int64_t read_file(struct fs *f, const struct chain *c, struct fuse_in_header *head)
+{
+	int64_t n = read_here(f, c);
+
+	if (n < 0)
+		return ask(f, c, head);
+	struct fuse_out_header out = {.len = (uint32_t)(sizeof(out) + (size_t)n),
+				      .unique = head->unique};
+	(void)chain_write(c, 0, &out, sizeof(out));
+	return out.len;
+}
+
+static void forget_file(struct fs *f, const struct chain *c)
+{
+	struct fuse_release_in in;
+
+	if (chain_read(c, sizeof(struct fuse_in_header), &in, sizeof(in)) == sizeof(in))
+		fs_files_drop(&f->files, in.fh);
+}
+
+static int64_t serve_chain(struct virtio *v, const struct chain *c)
+{
+	struct fs *f = (struct fs *)v;
+	struct fuse_in_header in;
+
+	if (chain_read(c, 0, &in, sizeof(in)) != sizeof(in))
+		return 0;
+	bool silent = is_silent(in.opcode);
+	if (in.opcode == FUSE_INTERRUPT) /* what was asked is answered soon in any case */
+		return 0;
+	if (f->share < 0)
+		return silent ? 0 : refuse(c, in.unique, ENOTCONN);
+	if (c->out_bytes > FS_MESSAGE_MAX)
+		return silent ? 0 : refuse(c, in.unique, E2BIG);
+	if (in.opcode == FUSE_READ)
+		return read_file(f, c, &in);
+	if (in.opcode == FUSE_RELEASE)
+		forget_file(f, c);
+	return ask(f, c, &in);
+}
+
+static void serve(struct virtio *v)
+{
+	struct fs *f = (struct fs *)v;
+	struct err ignored = ERR_INIT; /* a watch that cannot be changed stays as it is */
+
+	f->full = false;
+	virtio_each(v, URGENT, serve_chain);
+	virtio_each(v, REQUESTS, serve_chain);
+	if (f->watch)
+		(void)!watch_events(f->watch, EPOLLIN | (f->full ? (uint32_t)EPOLLOUT : 0),
+				    &ignored);
+}
+
+/* --- from the share --- */
+
+/* Keeps the descriptor (taken; -1: none came) of a file that was opened, by the handle it got. */
+static void note_file(struct fs *f, uint32_t opcode, const struct answer *a, int fd)
+{
+	bool opened = opcode == FUSE_OPEN && a->head.len == sizeof(a->head) + sizeof(a->open);
+	bool created = opcode == FUSE_CREATE && a->head.len == sizeof(a->head) + sizeof(a->create);
+
+	if (opened || created)
+		fs_files_put(&f->files, opened ? a->open.fh : a->create.open.fh, fd);
+	else if (fd >= 0)
+		(void)close(fd);
+}
+
+static int passed_fd(struct msghdr *message)
+{
+	struct cmsghdr *c = CMSG_FIRSTHDR(message);
+	int fd;
+
+	if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS ||
+	    c->cmsg_len != CMSG_LEN(sizeof(fd)))
+		return -1;
+	memcpy(&fd, CMSG_DATA(c), sizeof(fd));
+	return fd;
+}
+
+/* Takes the next answer off the socket: its header to *a, what follows straight to the guest. */
+static bool take(struct fs *f, const struct fs_request *r, struct answer *a)
+{
+	union {
+		struct cmsghdr head;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct iovec iov[1 + QUEUE_MAX] = {{&a->head, sizeof(a->head)}};
+	struct msghdr message = {.msg_iov = iov,
+				 .msg_iovlen = 1,
+				 .msg_control = &control,
+				 /* without the padding, into which a second one would fit */
+				 .msg_controllen = CMSG_LEN(sizeof(int))};
+
+	if (r)
+		message.msg_iovlen += chain_part(&r->chain, true, sizeof(a->head),
+						 a->head.len - sizeof(a->head), iov + 1);
+	if (recvmsg(f->share, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) < 0)
+		return false;
+	note_file(f, r ? r->opcode : 0, a, passed_fd(&message));
+	return true;
+}
+
+/* 1: one answer was taken; 0: there is none; -1: the share is gone. */
+static int receive(struct fs *f)
+{
+	struct queue *q = &f->v.queues[REQUESTS];
+	struct answer a;
+
+	ssize_t n = recv(f->share, &a, sizeof(a), MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return 0;
+	if (n < (ssize_t)sizeof(a.head) || (size_t)n != a.head.len)
+		return -1;
+	struct fs_request *r = request_of(f, a.head.unique);
+	bool fits = r && a.head.len <= r->chain.in_bytes;
+	if (!take(f, fits ? r : NULL, &a))
+		return -1;
+	if (!r) /* asked before a reset */
+		return 1;
+	a.head.unique = r->unique;
+	int64_t written = a.head.len;
+	if (fits)
+		(void)chain_write(&r->chain, 0, &a.head, sizeof(a.head));
+	else
+		written = refuse(&r->chain, r->unique, EIO);
+	queue_push(q, r->chain.head, (uint32_t)written);
+	request_free(f, r);
+	return 1;
+}
+
+static int share_ready(void *ctx, int fd, uint32_t events, struct err *err)
+{
+	struct fs *f = ctx;
+	int left = FS_REQUESTS_MAX;
+	int r;
+
+	(void)fd;
+	(void)events;
+	(void)err;
+	(void)pthread_mutex_lock(&f->v.lock);
+	do /* whether there are more is not asked when nothing more was */
+		r = receive(f);
+	while (r > 0 && f->n_free < FS_REQUESTS_MAX && --left > 0);
+	if (r < 0)
+		lose(f);
+	if (virtio_alive(&f->v)) {
+		virtio_tell(&f->v, &f->v.queues[REQUESTS]);
+		serve(&f->v);
+	}
+	(void)pthread_mutex_unlock(&f->v.lock);
+	return 0;
+}
+
+/* What the share is still asked finds nobody when it is answered. */
+static void reset(struct virtio *v)
+{
+	requests_clear((struct fs *)v);
+}
+
+static const struct virtio_ops fs_ops = {
+	.id = VIRTIO_ID_FS,
+	.n_queues = QUEUES,
+	.serve = serve,
+	.reset = reset,
+	.no_save = "its open files are hull-share's, and cannot be written down",
+};
+
+int fs_init(struct fs *f, int share, const char *tag, struct loop *loop, const struct gmem *mem,
+	    struct err *err)
+{
+	struct virtio_fs_config config = {.num_request_queues = 1};
+
+	if (strlen(tag) > FS_TAG_MAX)
+		return err_set(err, EINVAL, "'%.60s' is too long for a tag", tag);
+	*f = (struct fs){.share = share};
+	f->requests = calloc(FS_REQUESTS_MAX, sizeof(*f->requests));
+	if (!f->requests)
+		return err_set(err, ENOMEM, "out of memory");
+	requests_clear(f);
+	int r = virtio_init(&f->v, &fs_ops, 0, mem, err);
+	if (r == 0)
+		r = loop_watch(loop, share, EPOLLIN, share_ready, f, &f->watch, err);
+	if (r < 0) {
+		fs_done(f);
+		return r;
+	}
+	f->v.label = tag;
+	memcpy(config.tag, tag, strlen(tag));
+	memcpy(f->v.config, &config, sizeof(config));
+	f->v.config_len = sizeof(config);
+	return 0;
+}
+
+void fs_done(struct fs *f)
+{
+	watch_remove(&f->watch);
+	fs_files_clear(&f->files);
+	virtio_done(&f->v);
+	free(f->requests);
+	f->requests = NULL;
+}

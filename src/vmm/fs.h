@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A file system device (virtio 1.2 section 5.11). Whole FUSE messages go to hull-share over a
+ * socket that keeps their bounds, and its answers come back in any order. With the answer to an
+ * open for reading comes the file's descriptor: what the host has of it in memory is read here,
+ * straight into the guest's buffers; what takes waiting is the share's.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "vmm/fs_files.h"
+#include "vmm/virtio.h"
+
+struct err;
+struct fs_request;
+struct loop;
+struct watch;
+
+enum {
+	FS_TAG_MAX = 36,
+	FS_MESSAGE_MAX = 192 * 1024,
+	FS_REQUESTS_MAX = 64, /* with the share at one time */
+};
+
+struct fs {
+	struct virtio v; /* first */
+	int share; /* borrowed; -1 once it is gone */
+	struct watch *watch; /* of the loop; NULL once the share is gone */
+	struct fs_request *requests; /* owned; FS_REQUESTS_MAX */
+	uint16_t n_free;
+	uint8_t free[FS_REQUESTS_MAX]; /* which of them are, the one used last on top */
+	uint32_t generation; /* counts resets: answers to questions before one are nobody's */
+	bool full; /* the socket takes no more for now */
+	struct fs_files files;
+};
+
+/* Makes the device over the SOCK_SEQPACKET `share`, watched in `loop`, which serves the device and
+ * is borrowed; tag too, as long as the device. Release with fs_done(). */
+int fs_init(struct fs *f, int share, const char *tag, struct loop *loop, const struct gmem *mem,
+	    struct err *err) HULL_MUST_CHECK;
+
+/* Zeroed is fine. */
+void fs_done(struct fs *f);
