@@ -11,7 +11,7 @@ _hull_oci() {
 		esac
 	done
 	if [ -z "$command" ]; then
-		choices=$(hull-oci --help 2>/dev/null | sed -n 's/^  \([a-z]*\) .*/\1/p')' --root --log --log-format --systemd-cgroup --debug'
+		choices=$(hull-oci --help 2>/dev/null | sed -n 's/^  \([a-z]*\) .*/\1/p')' --root --log --log-format --systemd-cgroup --cgroup-manager --debug'
 	elif [[ $word == -* ]]; then
 		choices=$(hull-oci "$command" --help 2>/dev/null | sed -n 's/^ .*\(--[a-z-]*\) .*/\1/p')
 	else

@@ -59,21 +59,19 @@ static int port(struct call *call, struct err *err)
 	return r;
 }
 
-struct update_args {
-	struct limit_options limits;
-	const char *restart;
-};
-
 static const struct option update_options[] = {
 	{"restart", 0, OPTION_STRING, "POLICY", "no, on-failure[:N], always, unless-stopped",
-	 offsetof(struct update_args, restart)},
+	 offsetof(struct update_options, restart)},
+	{"disk-add", 0, OPTION_LIST, "FILE:PATH[:ro]",
+	 "show the file system in FILE at PATH of a machine that runs",
+	 offsetof(struct update_options, disk_add)},
+	{"disk-rm", 0, OPTION_LIST, "PATH", "take such a disk away",
+	 offsetof(struct update_options, disk_rm)},
 };
 
 static int update_one(struct call *call, struct engine *e, struct workload *w, struct err *err)
 {
-	const struct update_args *a = call->options;
-
-	return workload_update(e, w, &a->limits, a->restart, err);
+	return workload_update(e, w, call->options, err);
 }
 
 static int update(struct call *call, struct err *err)
@@ -104,11 +102,11 @@ const struct command command_port = {
 const struct command command_update = {
 	.names = {"update", "container update"},
 	.operands = "WORKLOAD...",
-	.summary = "Change limits and restart policy of workloads",
+	.summary = "Change limits, disks and restart policy of workloads",
 	.example = "hull update --memory 1g --cpus 2 web",
 	.groups = {OPTION_GROUP(update_options, 0),
-		   OPTION_GROUP(limit_option_table, offsetof(struct update_args, limits))},
-	.size = sizeof(struct update_args),
+		   OPTION_GROUP(limit_option_table, offsetof(struct update_options, limits))},
+	.size = sizeof(struct update_options),
 	.min = 1,
 	.max = OPERANDS_ANY,
 	.run = update,

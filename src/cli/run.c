@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/err.h"
 #include "cli/commands.h"
@@ -22,9 +24,17 @@ static void take_operands(struct call *call, struct run_options *o)
 	o->n_command = call->n - 1;
 }
 
+/* Where an ordinary user's run ends differs from host to host; what to do instead does not. */
+static int explain(int r, struct err *err)
+{
+	if (r < 0 && geteuid() != 0 && (err->code == EACCES || err->code == EPERM))
+		return err_wrap(err, "only root can do that (others: podman --runtime hull-oci)");
+	return r;
+}
+
 static int run_detached(struct engine *e, struct workload *w, struct err *err)
 {
-	int r = workload_start(e, w, err);
+	int r = explain(workload_start(e, w, err), err);
 
 	if (r < 0 && w->state == KEEPER_FAILED) {
 		complain("run", err->msg);
@@ -45,7 +55,7 @@ static int run_attached(struct engine *e, struct workload *w, const struct run_o
 					      .detach_keys = o->detach_keys};
 	struct attach_end end = {.status = 0};
 
-	int r = workload_start_attached(e, w, &attach, &end, err);
+	int r = explain(workload_start_attached(e, w, &attach, &end, err), err);
 	if (r < 0 && w->state == KEEPER_FAILED) {
 		complain("run", err->msg);
 		return (int)w->exit_status;
@@ -54,8 +64,13 @@ static int run_attached(struct engine *e, struct workload *w, const struct run_o
 		return r;
 	if (end.keeper_lost)
 		complain("run", "its keeper was killed");
-	if (end.reason[0])
-		complain("run", end.reason);
+	if (end.reason[0]) {
+		struct err why = ERR_INIT;
+		(void)err_set(&why, EACCES, "%s",
+			      end.reason); /* what an isolation lacks, as a rule */
+		(void)explain(w->state == KEEPER_FAILED ? -EACCES : 0, &why);
+		complain("run", why.msg);
+	}
 	if (o->auto_remove || end.keeper_lost || w->state == KEEPER_FAILED) {
 		struct err trouble = ERR_INIT;
 		if (workload_finish(e, w, &trouble) < 0)
@@ -75,14 +90,13 @@ static int run(struct call *call, struct err *err)
 	if (r == 0)
 		r = workload_create(e, o, true, &w, err);
 	if (r != 0)
-		return r;
+		return explain(r, err);
 	if (w->notice)
 		complain("run", w->notice);
 	r = o->detach ? run_detached(e, w, err) : run_attached(e, w, o, err);
 	if (r < 0) {
 		struct err ignored = ERR_INIT; /* the next command finds it */
-		if (workload_finish(e, w, &ignored) < 0)
-			return r;
+		(void)!workload_finish(e, w, &ignored);
 	}
 	return r;
 }

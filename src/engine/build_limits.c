@@ -4,6 +4,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -78,6 +80,57 @@ static int cpuset(const char *text, const char *what, char **to, struct err *err
 	return *to ? 0 : err_set(err, ENOMEM, "out of memory");
 }
 
+/* "/dev/sda:10m": a block device of the host, and what may pass in a second (0: all). */
+static int device_limit(const char *text, const char *what, uint32_t kind, struct list *to,
+			struct err *err)
+{
+	const char *colon = strrchr(text, ':');
+	struct stat st;
+	uint64_t value;
+
+	if (!colon || colon == text)
+		return err_set(err, EINVAL, "%s: '%s' is not DEVICE:RATE", what, text);
+	AUTO_FREE char *path = strndup(text, (size_t)(colon - text));
+	if (!path)
+		return err_set(err, ENOMEM, "out of memory");
+	int r = parse_size(colon + 1, what, &value, err);
+	if (r < 0)
+		return r;
+	if (stat(path, &st) < 0)
+		return err_sys(err, "%s: '%s'", what, path);
+	if (!S_ISBLK(st.st_mode))
+		return err_set(err, ENOTBLK, "%s: '%s' is no block device", what, path);
+	struct plan_blkio *b = list_add(to, &plan_blkio_record);
+	if (!b)
+		return err_set(err, ENOMEM, "out of memory");
+	*b = (struct plan_blkio){.kind = kind,
+				 .major = major(st.st_rdev),
+				 .minor = minor(st.st_rdev),
+				 .value = value};
+	return 0;
+}
+
+static int device_limits(const struct limit_options *o, struct list *to, struct err *err)
+{
+	const struct {
+		const struct strv *texts;
+		const char *what;
+		uint32_t kind;
+	} all[] = {
+		{&o->read_bps, "--device-read-bps", BLKIO_READ_BPS},
+		{&o->write_bps, "--device-write-bps", BLKIO_WRITE_BPS},
+		{&o->read_iops, "--device-read-iops", BLKIO_READ_IOPS},
+		{&o->write_iops, "--device-write-iops", BLKIO_WRITE_IOPS},
+	};
+	int r = 0;
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		for (size_t k = 0; r == 0 && k < all[i].texts->n; k++)
+			r = device_limit(all[i].texts->v[k], all[i].what, all[i].kind, to, err);
+	}
+	return r;
+}
+
 int limits_parse(const struct limit_options *o, struct plan_limits *ret, struct err *err)
 {
 	int r = memory(o, ret, err);
@@ -98,5 +151,5 @@ int limits_parse(const struct limit_options *o, struct plan_limits *ret, struct 
 		return err_set(err, ERANGE, "--blkio-weight: %" PRId64 " is outside %d to %d",
 			       o->blkio_weight, BLKIO_MIN, BLKIO_MAX);
 	ret->blkio_weight = (uint64_t)o->blkio_weight;
-	return 0;
+	return device_limits(o, &ret->blkio, err);
 }

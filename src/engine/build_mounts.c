@@ -110,16 +110,18 @@ static bool lies_in(const char *path, const char *folder)
 }
 
 /* What belongs to the store is not for workloads: a write there would change others' layers. */
-static int check_source(const struct build *b, const char *source, struct err *err)
+static int check_source(const struct build *b, struct plan_mount *m, struct err *err)
 {
 	char real[PATH_MAX];
 
-	int r = real_path(source, real, err);
+	int r = real_path(m->source, real, err);
 	if (r < 0)
 		return r;
 	if (lies_in(real, b->store->root) || lies_in(real, b->store->run))
-		return err_set(err, EPERM, "-v: '%s' is inside hull's own store", source);
-	return 0;
+		return err_set(err, EPERM, "-v: '%s' is inside hull's own store", m->source);
+	/* what was judged is what is mounted, whatever is put in its way by then */
+	m->source_real = true;
+	return set_str(&m->source, real, err);
 }
 
 static int absolute_source(const char *text, const char *source, char **ret, struct err *err)
@@ -197,7 +199,7 @@ static int add_bind(const struct build *b, const char *text, char *const parts[3
 	m->make_source = true;
 	r = absolute_source(text, parts[0], &m->source, err);
 	if (r == 0)
-		r = check_source(b, m->source, err);
+		r = check_source(b, m, err);
 	if (r == 0)
 		r = set_str(&m->target, parts[1], err);
 	if (r == 0 && parts[2])

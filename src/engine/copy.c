@@ -18,6 +18,7 @@
 #include "base/fd.h"
 #include "base/io.h"
 #include "base/path.h"
+#include "container/container.h"
 #include "engine/build.h"
 #include "engine/control_client.h"
 #include "engine/internal.h"
@@ -39,7 +40,7 @@ static void helper_done(struct helper *h)
 }
 
 static int fill_process(struct engine *e, const struct workload *w, bool in, const char *path,
-			bool owners, struct plan_process *ret, struct err *err)
+			const char *how, struct plan_process *ret, struct err *err)
 {
 	struct plan plan = {0};
 
@@ -48,8 +49,8 @@ static int fill_process(struct engine *e, const struct workload *w, bool in, con
 		r = set_str(&ret->builtin, in ? "archive-in" : "archive-out", err);
 	if (r == 0)
 		r = strv_add(&ret->args, path, err);
-	if (r == 0 && owners)
-		r = strv_add(&ret->args, "owners", err);
+	if (r == 0 && how)
+		r = strv_add(&ret->args, how, err);
 	if (r == 0 && plan.process.seccomp.len > 0)
 		r = bytes_set(&ret->seccomp, plan.process.seccomp.data, plan.process.seccomp.len,
 			      err);
@@ -80,15 +81,16 @@ static int begin(struct helper *h, struct control_request *q, bool in, struct er
 	return r;
 }
 
+/* `how`: a builtin's second word, or NULL. */
 static int helper_start(struct engine *e, const struct workload *w, bool in, const char *path,
-			bool owners, struct helper *h, struct err *err)
+			const char *how, struct helper *h, struct err *err)
 {
 	struct control_request q = {.verb = CONTROL_EXEC, .number = 1};
 
 	h->ctl = keeper_connect(e, w, err);
 	if (h->ctl < 0)
 		return h->ctl;
-	int r = fill_process(e, w, in, path, owners, &q.exec, err);
+	int r = fill_process(e, w, in, path, how, &q.exec, err);
 	if (r == 0)
 		r = begin(h, &q, in, err);
 	record_done(&plan_process_record, &q.exec);
@@ -167,7 +169,7 @@ int workload_copy_out(struct engine *e, const struct workload *w, const char *fr
 	AUTO_CLOSE int root = host_root(to, &path, err);
 	if (root < 0)
 		return root;
-	int r = helper_start(e, w, false, from, owners, &h, err);
+	int r = helper_start(e, w, false, from, NULL, &h, err);
 	if (r < 0)
 		return r;
 	if (strcmp(to, "-") == 0)
@@ -186,13 +188,61 @@ int workload_copy_in(struct engine *e, const struct workload *w, const char *fro
 	AUTO_CLOSE int root = host_root(from, &path, err);
 	if (root < 0)
 		return root;
-	int r = helper_start(e, w, true, to, owners, &h, err);
+	int r = helper_start(e, w, true, to, owners ? "owners" : NULL, &h, err);
 	if (r < 0)
 		return r;
 	(void)sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
 	if (strcmp(from, "-") == 0)
 		r = pass_on(STDIN_FILENO, h.data, err);
 	else
-		r = archive_write(root, path, h.data, err);
+		r = archive_write(root, path, h.data, false, err);
 	return helper_end(&h, r, err);
+}
+
+static int export_running(struct engine *e, const struct workload *w, int out, struct err *err)
+{
+	AUTO(helper_done) struct helper h = {-1, -1, -1};
+
+	int r = helper_start(e, w, false, "/.", "one-file-system", &h, err);
+	if (r == 0)
+		r = pass_on(h.data, out, err);
+	return h.ctl < 0 ? r : helper_end(&h, r, err);
+}
+
+/* Its root is mounted for it: the lock that the caller holds keeps it from being started. */
+static int export_stopped(struct engine *e, const struct workload *w, int out, struct err *err)
+{
+	struct plan plan = {0};
+
+	int r = workload_read_plan(e, w->id, &plan, err);
+	AUTO_CLOSE int layers = r < 0 ? r : engine_layers(e, err);
+	AUTO_CLOSE int scratch = layers < 0 ? layers : workload_run_folder(e, w->id, true, err);
+	AUTO_CLOSE int root = scratch < 0 ? scratch
+					  : container_root(&plan.root, false, layers, scratch, err);
+	record_done(&plan_record, &plan);
+	if (root < 0)
+		return root;
+	return archive_write(root, "/.", out, true, err);
+}
+
+int workload_export(struct engine *e, struct workload *w, int out, struct err *err)
+{
+	AUTO_CLOSE int lock = workload_is_running(w) ? -1 : workload_lock(e, w->id, true, err);
+
+	(void)sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
+	if (lock < 0)
+		return workload_is_running(w) ? export_running(e, w, out, err) : lock;
+	int r = workload_reload(e, w, err);
+	if (r == 0)
+		r = workload_fold_locked(e, w, err);
+	if (r < 0)
+		return r;
+	if (w->vm)
+		return err_set(
+			err, ENOTSUP,
+			"workload '%s': its files lie in a disk of its machine's; start it first",
+			w->name);
+	if (workload_is_running(w))
+		return err_set(err, EBUSY, "workload '%s' was started meanwhile", w->name);
+	return export_stopped(e, w, out, err);
 }

@@ -47,6 +47,21 @@ static void making_done(struct making *m)
 	auto_close(&m->folder);
 }
 
+/* For a container. */
+static int refuse_machine_options(const struct run_options *o, struct err *err)
+{
+	if (o->kernel || o->kernel_args)
+		return err_set(err, EINVAL,
+			       "--kernel: a container has no kernel of its own (--vm)");
+	if (o->max_cpus)
+		return err_set(err, EINVAL,
+			       "--max-cpus: a container has the host's processors (--vm)");
+	if (o->max_memory)
+		return err_set(err, EINVAL,
+			       "--max-memory: a container has the host's memory (--vm)");
+	return 0;
+}
+
 static int choose_isolation(const struct run_options *o, bool *ret_vm, struct err *err)
 {
 	const char *name = o->isolation ? o->isolation : o->vm ? "vm" : getenv("HULL_ISOLATION");
@@ -60,10 +75,7 @@ static int choose_isolation(const struct run_options *o, bool *ret_vm, struct er
 		*ret_vm = true;
 	else
 		return err_set(err, EINVAL, "--isolation: '%s' is neither container nor vm", name);
-	if (!*ret_vm && (o->kernel || o->kernel_args))
-		return err_set(err, EINVAL,
-			       "--kernel: a container has no kernel of its own (--vm)");
-	return 0;
+	return *ret_vm ? 0 : refuse_machine_options(o, err);
 }
 
 static char *command_text(const struct strv *args)
@@ -146,7 +158,11 @@ static int build_all(struct making *m, const struct build *b, struct err *err)
 
 static int make_folder(struct making *m, struct err *err)
 {
-	static const char *const parts[] = {"upper", "work"};
+	/* The first start gives `upper` the attributes of the image's root (container/root.c). */
+	static const struct {
+		const char *name;
+		mode_t mode;
+	} parts[] = {{"upper", 0}, {"work", 0755}};
 	char path[128];
 
 	(void)snprintf(path, sizeof(path), "workloads/%s", m->w->id);
@@ -157,8 +173,8 @@ static int make_folder(struct making *m, struct err *err)
 	if (m->folder < 0)
 		return m->folder;
 	for (size_t i = 0; !m->w->vm && i < sizeof(parts) / sizeof(parts[0]); i++) {
-		if (mkdirat(m->folder, parts[i], 0755) < 0)
-			return err_sys(err, "make the workload's folder '%s'", parts[i]);
+		if (mkdirat(m->folder, parts[i].name, parts[i].mode) < 0)
+			return err_sys(err, "make the workload's folder '%s'", parts[i].name);
 	}
 	return 0;
 }
@@ -226,8 +242,15 @@ static int write_cidfile(const char *path, const char *id, struct err *err)
 
 static int find_image(struct making *m, struct err *err)
 {
-	int r = image_find(m->e->store, m->options->image, &m->image, err);
+	struct image_wanted wanted = {.name = m->options->image,
+				      .platform = m->options->platform,
+				      .policy = IMAGE_PULL_MISSING};
+	int r = m->options->pull ? image_pull_policy(m->options->pull, &wanted.policy, err) : 0;
 
+	if (r == 0)
+		r = image_ensure(m->e->store, &wanted, &m->image, err);
+	if (r == 0)
+		r = image_policy_check(m->e->store, &m->image, m->image.name, err);
 	return r < 0 ? r : image_check_platform(&m->image, err);
 }
 
@@ -235,8 +258,9 @@ static int make(struct making *m, bool start, struct err *err)
 {
 	int r = find_image(m, err);
 
-	if (r == 0)
-		r = new_workload(m, start, err);
+	if (r < 0)
+		return r;
+	r = new_workload(m, start, err);
 	if (r < 0)
 		return r;
 	const struct build b = {.store = m->e->store,

@@ -324,7 +324,9 @@ static void put_machine(struct json_out *out, const struct subject *s)
 	json_put_str(out, "Kernel", m->kernel);
 	json_put_str(out, "KernelArgs", m->kernel_args ? m->kernel_args : "");
 	json_put_uint(out, "Memory", m->memory);
+	json_put_uint(out, "MaxMemory", m->max_memory > m->memory ? m->max_memory : m->memory);
 	json_put_uint(out, "Cpus", m->cpus);
+	json_put_uint(out, "MaxCpus", m->max_cpus > m->cpus ? m->max_cpus : m->cpus);
 	json_put_str(out, "Accelerator", m->accel == ACCEL_KVM ? "kvm" : "tcg");
 	json_end(out);
 }

@@ -20,6 +20,7 @@ struct buf;
 struct engine;
 struct json_object;
 struct store;
+struct strv;
 
 enum { WORKLOAD_SHORT_ID = 12 };
 
@@ -82,6 +83,20 @@ bool workload_is_running(const struct workload *w);
 
 /* Removes what commands that were killed left: folders without a record. */
 int workload_sweep(struct engine *e, struct err *err) HULL_MUST_CHECK;
+
+/* --- images as folders --- */
+
+/* Mounts the image `what` read-only below the store's run folder, or finds it mounted; *ret_path is
+ * where, the caller frees. It stays until image_view_unmount() or the end of the host's boot. */
+int image_view_mount(struct engine *e, const char *what, char **ret_path, struct err *err)
+	HULL_MUST_CHECK;
+
+/* Unmounts it; force: though somebody is in it. ENOENT when it is not mounted. */
+int image_view_unmount(struct engine *e, const char *what, bool force, struct err *err)
+	HULL_MUST_CHECK;
+
+/* Appends the ids of all mounted images. */
+int image_view_list(struct engine *e, struct strv *ret, struct err *err) HULL_MUST_CHECK;
 
 /* --- life --- */
 
@@ -155,9 +170,10 @@ int workload_wait(struct engine *e, struct workload *w, uint32_t *ret_status, st
 int workload_pause(struct engine *e, struct workload *w, bool paused, struct err *err)
 	HULL_MUST_CHECK;
 
-/* Changes the limits that are not zero, now and for later starts. */
-int workload_update(struct engine *e, struct workload *w, const struct limit_options *o,
-		    const char *restart, struct err *err) HULL_MUST_CHECK;
+/* Changes the limits that are not zero, now and for later starts; disks come and go now, as long as
+ * it runs. */
+int workload_update(struct engine *e, struct workload *w, const struct update_options *o,
+		    struct err *err) HULL_MUST_CHECK;
 
 /* Gives it another name. */
 int workload_rename(struct engine *e, struct workload *w, const char *name, struct err *err)
@@ -166,6 +182,10 @@ int workload_rename(struct engine *e, struct workload *w, const char *name, stru
 /* Removes it with all it has; EBUSY while it runs, unless forced. */
 int workload_remove(struct engine *e, struct workload *w, bool force, struct err *err)
 	HULL_MUST_CHECK;
+
+/* Writes its root file system as a tar to `out`, without what is mounted into it. A stopped
+ * machine's cannot be had. */
+int workload_export(struct engine *e, struct workload *w, int out, struct err *err) HULL_MUST_CHECK;
 
 /* Copies a file or folder out of a running workload (to "-": as a tar stream on standard output),
  * or into it (from "-": standard input). Paths inside are the workload's. With owners they are
@@ -183,6 +203,22 @@ int workload_stats(struct engine *e, struct workload *w, struct isolation_stats 
 
 /* Its processes; the caller releases with record_done(&isolation_top_record, …). */
 int workload_top(struct engine *e, struct workload *w, struct isolation_top *ret, struct err *err)
+	HULL_MUST_CHECK;
+
+/* What a machine is, running or not; driver is a literal. */
+struct machine_facts {
+	const char *driver;
+	uint64_t memory; /* bytes */
+	uint32_t cpus;
+};
+
+/* EINVAL for what is no machine. */
+int workload_machine(struct engine *e, const struct workload *w, struct machine_facts *ret,
+		     struct err *err) HULL_MUST_CHECK;
+
+/* Appends all that is known of a machine as a JSON object; of one that runs, what its monitor says
+ * too. */
+int workload_machine_inspect(struct engine *e, struct workload *w, struct buf *to, struct err *err)
 	HULL_MUST_CHECK;
 
 /* Appends docker's inspect object, and hull's Isolation and Machine. */

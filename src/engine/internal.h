@@ -20,6 +20,9 @@ struct engine {
 /* Nanoseconds since the epoch. */
 uint64_t now_ns(void);
 
+/* The folder of mounted layers, made if need be; the caller closes. */
+int engine_layers(struct engine *e, struct err *err) HULL_MUST_CHECK;
+
 /* --- workload.c: records --- */
 
 /* Writes a new record within txn; EEXIST when its name is taken. */

@@ -137,7 +137,7 @@ static void note_pause(struct keeper *k, uint32_t verb)
 	keeper_save_status(k);
 }
 
-/* isolation_reply of pause, update, stats and top. */
+/* isolation_reply of pause, update, stats, top and report. */
 static void on_answer(void *ctx, const struct err *failure, const void *answer)
 {
 	struct call *call = ctx;
@@ -147,12 +147,14 @@ static void on_answer(void *ctx, const struct err *failure, const void *answer)
 		r.stats = *(const struct isolation_stats *)answer;
 	if (!failure && call->verb == CONTROL_TOP)
 		r.top = *(const struct isolation_top *)answer;
+	if (!failure && call->verb == CONTROL_REPORT)
+		r.report = *(const struct machine_report *)answer;
 	if (!failure)
 		note_pause(call->s->k, call->verb);
 	if (call->client && failure)
 		reply_failure(call->client, call->number, failure);
 	else if (call->client)
-		reply(call->client, &r); /* borrows the answer's list: not released here */
+		reply(call->client, &r); /* borrows what the answer owns: not released here */
 	call_free(call);
 }
 
@@ -282,6 +284,20 @@ static int do_resize(struct client *c, struct packet *p, struct err *err)
 	return r;
 }
 
+/* Whether the verb makes sense of a workload as it is now. */
+static int may_ask(const struct keeper *k, uint32_t verb, struct err *err)
+{
+	bool paused = k->status.state == KEEPER_PAUSED;
+
+	if (verb == CONTROL_PAUSE && paused)
+		return err_set(err, EALREADY, "it is paused already");
+	if (verb == CONTROL_RESUME && !paused)
+		return err_set(err, EALREADY, "it is not paused");
+	if (verb == CONTROL_REPORT && !k->ops->report)
+		return err_set(err, ENOTSUP, "it is no machine");
+	return 0;
+}
+
 /* Verbs that the isolation answers in its own time. */
 static int do_ask(struct client *c, struct packet *p, struct err *err)
 {
@@ -289,10 +305,8 @@ static int do_ask(struct client *c, struct packet *p, struct err *err)
 	struct call *call = NULL;
 
 	int r = need_running(k, err);
-	if (r == 0 && p->q.verb == CONTROL_PAUSE && k->status.state == KEEPER_PAUSED)
-		r = err_set(err, EALREADY, "it is paused already");
-	if (r == 0 && p->q.verb == CONTROL_RESUME && k->status.state != KEEPER_PAUSED)
-		r = err_set(err, EALREADY, "it is not paused");
+	if (r == 0)
+		r = may_ask(k, p->q.verb, err);
 	if (r == 0)
 		r = call_new(c, &p->q, CALL_ANSWER, &call, err);
 	if (r < 0)
@@ -301,11 +315,31 @@ static int do_ask(struct client *c, struct packet *p, struct err *err)
 		k->ops->stats(k->iso, on_answer, call);
 	else if (p->q.verb == CONTROL_TOP)
 		k->ops->top(k->iso, on_answer, call);
+	else if (p->q.verb == CONTROL_REPORT)
+		k->ops->report(k->iso, on_answer, call);
 	else if (p->q.verb == CONTROL_UPDATE)
 		k->ops->update(k->iso, &p->q.limits, on_answer, call);
 	else
 		k->ops->pause(k->iso, p->q.verb == CONTROL_PAUSE, on_answer, call);
 	return 0;
+}
+
+static int do_disk(struct client *c, struct packet *p, struct err *err)
+{
+	struct keeper *k = c->s->k;
+	struct call *call = NULL;
+	const struct isolation_disk disk = {.fd = p->q.streams ? p->fds[0] : -1,
+					    .target = p->q.target,
+					    .readonly = p->q.readonly};
+
+	int r = need_running(k, err);
+	if (r == 0 && (!disk.target || (disk.fd < 0 && p->q.streams)))
+		r = err_set(err, EBADMSG, "a disk without a place or a file");
+	if (r == 0)
+		r = call_new(c, &p->q, CALL_ANSWER, &call, err);
+	if (r == 0)
+		k->ops->disk(k->iso, &disk, on_answer, call);
+	return r;
 }
 
 static int do_wait(struct client *c, struct packet *p, struct err *err)
@@ -335,7 +369,8 @@ static int dispatch(struct client *c, struct packet *p, struct err *err)
 		{CONTROL_ATTACH, do_attach}, {CONTROL_EXEC, do_exec},  {CONTROL_RESIZE, do_resize},
 		{CONTROL_SIGNAL, do_signal}, {CONTROL_STOP, do_stop},  {CONTROL_WAIT, do_wait},
 		{CONTROL_PAUSE, do_ask},     {CONTROL_RESUME, do_ask}, {CONTROL_UPDATE, do_ask},
-		{CONTROL_STATS, do_ask},     {CONTROL_TOP, do_ask},
+		{CONTROL_STATS, do_ask},     {CONTROL_TOP, do_ask},    {CONTROL_REPORT, do_ask},
+		{CONTROL_DISK, do_disk},
 	};
 
 	if (p->q.number == 0)

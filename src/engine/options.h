@@ -24,6 +24,7 @@ struct limit_options {
 	const char *cpuset_cpus, *cpuset_mems;
 	int64_t pids_limit; /* -1: no limit */
 	int64_t blkio_weight;
+	struct strv read_bps, write_bps, read_iops, write_iops; /* "/dev/sda:10m" */
 };
 
 struct run_options {
@@ -31,7 +32,11 @@ struct run_options {
 	char **command; /* n_command strings, borrowed */
 	size_t n_command;
 
+	const char *pull; /* an enum image_pull_policy by its word; NULL: missing */
+	const char *platform; /* see struct image_wanted */
 	const char *name, *cidfile, *isolation, *kernel, *kernel_args;
+	int64_t max_cpus; /* of a machine; 0: not asked for */
+	uint64_t max_memory; /* bytes; the same */
 	bool vm;
 	bool interactive, tty, detach, auto_remove;
 	bool init, privileged, read_only;
@@ -63,6 +68,12 @@ struct run_options {
 	((struct run_options){.stop_timeout_ms = OPTION_UNSET,                                     \
 			      .log_max = OPTION_UNSET,                                             \
 			      .oom_score_adj = 0})
+
+struct update_options {
+	struct limit_options limits;
+	const char *restart;
+	struct strv disk_add, disk_rm; /* "FILE:PATH[:ro]", "PATH" */
+};
 
 struct exec_options {
 	char **command; /* n_command strings, borrowed */

@@ -169,6 +169,11 @@ int session_begin(struct session *s, struct control_request *request, struct err
 				 &(struct control_request){.verb = CONTROL_WAIT,
 							   .number = NUMBER_WAIT},
 				 NULL, 0, err);
+	/* a keeper whose start failed may be gone by now: it has said why before it went */
+	if (r == -ECONNRESET && s->config.life >= 0) {
+		*err = ERR_INIT;
+		r = 0;
+	}
 	if (r == 0)
 		r = take_terminal(s, err);
 	return r;

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Changing a workload that exists: its limits and restart policy, running or not. */
+/* Changing a workload that exists: its limits and restart policy, running or not, and the disks of
+ * one that runs. */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 #include "base/db.h"
 #include "base/err.h"
@@ -18,8 +22,35 @@ static void take_text(char **to, char **from)
 	*to = TAKE_PTR(*from);
 }
 
+/* The limit of the same kind for the same device, NULL when there is none. */
+static struct plan_blkio *find_blkio(const struct list *in, const struct plan_blkio *like)
+{
+	struct plan_blkio *b = in->items;
+
+	for (size_t i = 0; i < in->n; i++, b++) {
+		if (b->kind == like->kind && b->major == like->major && b->minor == like->minor)
+			return b;
+	}
+	return NULL;
+}
+
+static int merge_blkio(struct list *to, const struct list *from, struct err *err)
+{
+	const struct plan_blkio *b = from->items;
+
+	for (size_t i = 0; i < from->n; i++, b++) {
+		struct plan_blkio *at = find_blkio(to, b);
+		if (!at)
+			at = list_add(to, &plan_blkio_record);
+		if (!at)
+			return err_set(err, ENOMEM, "out of memory");
+		*at = *b;
+	}
+	return 0;
+}
+
 /* What is not zero in `from` goes over `to`; takes its strings. */
-static void merge(struct plan_limits *to, struct plan_limits *from)
+static int merge(struct plan_limits *to, struct plan_limits *from, struct err *err)
 {
 	uint64_t *const numbers[][2] = {
 		{&to->memory, &from->memory},
@@ -38,6 +69,7 @@ static void merge(struct plan_limits *to, struct plan_limits *from)
 	}
 	take_text(&to->cpuset_cpus, &from->cpuset_cpus);
 	take_text(&to->cpuset_mems, &from->cpuset_mems);
+	return merge_blkio(&to->blkio, &from->blkio, err);
 }
 
 static int update_running(struct engine *e, struct workload *w, const struct plan_limits *limits,
@@ -67,8 +99,20 @@ static int write_plan(struct engine *e, const struct workload *w, int folder,
 	int r = workload_read_plan(e, w->id, &plan, err);
 	if (r < 0)
 		return r;
-	merge(&plan.limits, limits);
-	r = record_write(folder, "plan", &plan_record, &plan, err);
+	uint32_t cpus = plan_limits_cpus(limits);
+	if (w->vm && cpus) {
+		plan.machine.cpus = cpus;
+		if (plan.machine.max_cpus < cpus) /* when it starts next */
+			plan.machine.max_cpus = cpus;
+	}
+	if (w->vm && limits->memory && plan.machine.memory_own) {
+		plan.machine.memory = plan_machine_memory(plan.machine.memory_own, limits->memory);
+		if (plan.machine.max_memory && plan.machine.max_memory < plan.machine.memory)
+			plan.machine.max_memory = plan.machine.memory;
+	}
+	r = merge(&plan.limits, limits, err);
+	if (r == 0)
+		r = record_write(folder, "plan", &plan_record, &plan, err);
 	record_done(&plan_record, &plan);
 	return r;
 }
@@ -93,21 +137,96 @@ static int update_restart(struct engine *e, struct workload *w, int folder, cons
 	return r < 0 ? r : 0;
 }
 
-int workload_update(struct engine *e, struct workload *w, const struct limit_options *o,
-		    const char *restart, struct err *err)
+static int ask_disk(struct engine *e, struct workload *w, const struct control_request *q, int fd,
+		    struct err *err)
+{
+	struct control_reply reply;
+
+	AUTO_CLOSE int ctl = keeper_connect(e, w, err);
+	if (ctl < 0)
+		return ctl;
+	int r = control_ask(ctl, q, &fd, fd >= 0, &reply, err);
+	if (r == 0)
+		record_done(&control_reply_record, &reply);
+	return r;
+}
+
+/* The file is locked as long as a machine has it: two that write to it would ruin it. */
+static int open_disk(const char *path, bool readonly, struct err *err)
+{
+	AUTO_CLOSE int fd = open(path, (readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+		return err_sys(err, "open '%s'", path);
+	if (flock(fd, (readonly ? LOCK_SH : LOCK_EX) | LOCK_NB) < 0)
+		return errno == EWOULDBLOCK
+			       ? err_set(err, EBUSY, "'%s' is another machine's disk", path)
+			       : err_sys(err, "lock '%s'", path);
+	return TAKE_FD(fd);
+}
+
+/* "FILE:PATH[:ro]" */
+static int add_disk(struct engine *e, struct workload *w, const char *text, struct err *err)
+{
+	AUTO_FREE char *copy = strdup(text);
+	char *rest = copy;
+
+	if (!copy)
+		return err_set(err, ENOMEM, "out of memory");
+	const char *file = strsep(&rest, ":");
+	char *target = rest ? strsep(&rest, ":") : copy;
+	bool readonly = rest && strcmp(rest, "ro") == 0;
+	if (!*file || target[0] != '/' || (rest && !readonly))
+		return err_set(err, EINVAL, "--disk-add: '%s' is not FILE:PATH[:ro]", text);
+	AUTO_CLOSE int fd = open_disk(file, readonly, err);
+	if (fd < 0)
+		return err_wrap(err, "--disk-add");
+	const struct control_request q = {.verb = CONTROL_DISK,
+					  .number = 1,
+					  .streams = STREAM_IN,
+					  .target = target,
+					  .readonly = readonly};
+	return ask_disk(e, w, &q, fd, err) < 0 ? err_wrap(err, "--disk-add") : 0;
+}
+
+/* NOLINTNEXTLINE(readability-non-const-parameter): a record's strings are not const */
+static int remove_disk(struct engine *e, struct workload *w, char *target, struct err *err)
+{
+	const struct control_request q = {.verb = CONTROL_DISK, .number = 1, .target = target};
+
+	return ask_disk(e, w, &q, -1, err) < 0 ? err_wrap(err, "--disk-rm") : 0;
+}
+
+static int update_disks(struct engine *e, struct workload *w, const struct update_options *o,
+			struct err *err)
+{
+	int r = 0;
+
+	if (o->disk_add.n + o->disk_rm.n > 0 && !workload_is_running(w))
+		return err_set(err, ESRCH, "disks come and go while it runs, and it does not");
+	for (size_t i = 0; r == 0 && i < o->disk_rm.n; i++)
+		r = remove_disk(e, w, o->disk_rm.v[i], err);
+	for (size_t i = 0; r == 0 && i < o->disk_add.n; i++)
+		r = add_disk(e, w, o->disk_add.v[i], err);
+	return r;
+}
+
+int workload_update(struct engine *e, struct workload *w, const struct update_options *o,
+		    struct err *err)
 {
 	struct plan_limits limits = {0};
 
 	AUTO_CLOSE int folder = workload_lock(e, w->id, true, err);
 	if (folder < 0)
 		return folder;
-	int r = limits_parse(o, &limits, err);
+	int r = limits_parse(&o->limits, &limits, err);
 	if (r == 0)
 		r = update_running(e, w, &limits, err);
 	if (r == 0)
 		r = write_plan(e, w, folder, &limits, err);
-	if (r == 0 && restart)
-		r = update_restart(e, w, folder, restart, err);
+	if (r == 0 && o->restart)
+		r = update_restart(e, w, folder, o->restart, err);
+	if (r == 0)
+		r = update_disks(e, w, o, err);
 	record_done(&plan_limits_record, &limits);
 	return r;
 }
