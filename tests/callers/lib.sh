@@ -8,65 +8,14 @@
 RUNTIME=${RUNTIME:-$BUILD/src/hull-oci}
 caller=$(basename "$0" .sh)
 
-skip_all() {
-	echo "1..0 # SKIP $*"
-	exit 0
-}
-
-# skip NAME WHY: a sentence that cannot be shown here.
-skip() {
-	n=$((n + 1))
-	echo "ok $n - $1 # SKIP $2"
-}
-
-# needs PROGRAM...: all of them, or the whole script is skipped.
-needs() {
-	for program in "$@"; do
-		command -v "$program" >/dev/null || skip_all "needs $program"
-	done
-}
-
-outside_end() {
-	[ -z "$inner" ] || kill -9 "$inner" 2>/dev/null
-	wait
-	for _ in 1 2 3 4 5 6 7 8 9 10; do # what was killed may still be on its way out of its cgroup
-		find /sys/fs/cgroup -depth -type d -path "*/$cgroup*" -exec rmdir {} + 2>/dev/null
-		[ -n "$(find /sys/fs/cgroup -type d -name "$cgroup" 2>/dev/null)" ] || break
-		sleep 0.3
-	done
-	rm -rf "$tmp" || { sleep 1 && rm -rf "$tmp"; }
-}
-
-if [ -z "${CALLER_FOLDER:-}" ]; then
-	[ "$(id -u)" = 0 ] || skip_all 'needs root'
-	needs unshare setpriv busybox timeout script
-	[ -x "$RUNTIME" ] || { echo "Bail out! no runtime $RUNTIME"; exit 1; }
-	unshare -m -n -p --fork --mount-proc true 2>/dev/null || skip_all 'namespaces cannot be made here'
-	tmp=$(mktemp -d "/var/tmp/hull-$caller.XXXXXX") || exit 1
-	cgroup=hull-$caller-$$
-	inner=
-	trap outside_end EXIT
-	trap 'exit 1' HUP INT TERM
-	CALLER_FOLDER=$tmp CALLER_CGROUP=$cgroup setpriv --pdeathsig KILL \
-		unshare -m -n -p --fork --kill-child=KILL --mount-proc sh "$0" &
-	inner=$!
-	wait $inner
-	got=$?
-	inner=
-	exit $got
-fi
-
-tmp=$CALLER_FOLDER
-cgroup=$CALLER_CGROUP
-cd "$tmp" || exit 1
-mount --make-rprivate /
-mount -t tmpfs -o mode=755 run /run
-mkdir -p /run/lock home bin
+[ -x "$RUNTIME" ] || { echo "Bail out! no runtime $RUNTIME"; exit 1; }
+needs script
+. "$SOURCE/tests/lib/world.sh"
+mkdir -p home bin
 case $(basename "$RUNTIME") in
 crun*) umount /sys/fs/cgroup/unified 2>/dev/null && mount -t tmpfs hidden /sys/fs/cgroup/unified ;;
 esac
-ip link set lo up 2>/dev/null || busybox ip link set lo up
-export HOME="$tmp/home" TMPDIR="$tmp" PATH="$tmp/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+export HOME="$tmp/home" TMPDIR="$tmp" PATH="$tmp/bin:${CALLER_PATH:+$CALLER_PATH:}/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 unset XDG_RUNTIME_DIR DOCKER_HOST CONTAINER_HOST CONTAINERD_ADDRESS CONTAINERD_NAMESPACE NOTIFY_SOCKET LISTEN_FDS
 arch=$(dpkg --print-architecture 2>/dev/null || echo amd64)
 
@@ -74,30 +23,6 @@ arch=$(dpkg --print-architecture 2>/dev/null || echo amd64)
 short() {
 	printf '#!/bin/sh\nexec timeout --foreground -k 5 60 %s "$@"\n' "$2" >"bin/$1"
 	chmod +x "bin/$1"
-}
-
-# is WANT COMMAND...: what the command prints is WANT.
-is() {
-	want=$1
-	shift
-	got=$("$@" 2>is.err)
-	[ "$got" = "$want" ] || {
-		printf 'wanted: %s\ngot: %s\n' "$want" "$got"
-		cat is.err
-		return 1
-	}
-}
-
-# status N COMMAND...: it exits with N.
-status() {
-	want=$1
-	shift
-	"$@"
-	got=$?
-	[ "$got" = "$want" ] || {
-		echo "wanted status $want, got $got"
-		return 1
-	}
 }
 
 # shows TEXT COMMAND...: what the command prints, errors too, holds TEXT.
@@ -119,15 +44,6 @@ fails() {
 	[ "$got" != 0 ] && [ "$got" != 124 ] && [ "$got" != 137 ]
 }
 
-# soon COMMAND...: it succeeds within twenty seconds.
-soon() {
-	for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32 33 34 35 36 37 38 39 40; do
-		"$@" >/dev/null 2>&1 && return 0
-		sleep 0.5
-	done
-	"$@"
-}
-
 # in_terminal ROWS COLUMNS COMMAND: the command (for a shell) on a terminal of that size; its output without carriage returns.
 in_terminal() {
 	SHELL=/bin/sh timeout -k 5 60 script -qec "stty rows $1 cols $2; $3" /dev/null </dev/null >terminal.out
@@ -136,18 +52,9 @@ in_terminal() {
 	return $got
 }
 
-# A root folder with busybox in root/.
+# A root folder with busybox in root/ and root.tar.
 make_root() {
-	mkdir -p root/bin root/etc root/tmp root/root root/data root/proc root/dev root/sys root/home/alice
-	cp "$(command -v busybox)" root/bin/busybox
-	for tool in $(busybox --list); do
-		[ "$tool" = busybox ] || ln -s busybox "root/bin/$tool"
-	done
-	printf 'root:x:0:0:root:/root:/bin/sh\nalice:x:1000:1000::/home/alice:/bin/sh\n' >root/etc/passwd
-	printf 'root:x:0:\nalice:x:1000:\nstaff:x:50:alice\n' >root/etc/group
-	echo from-image >root/data/file
-	printf '#!/bin/sh\nexit 0\n' >root/data/not-executable
-	chmod 1777 root/tmp
+	busybox_root root
 	tar -C root --sort=name --owner=0 --group=0 --numeric-owner -cf root.tar .
 }
 
@@ -184,4 +91,61 @@ mounts_left() {
 }
 can_raise_limits() { # CAP_SYS_RESOURCE, which build hosts may lack
 	[ $((0x$(awk '/^CapBnd/ { print $2 }' /proc/self/status) >> 24 & 1)) = 1 ]
+}
+
+# check_first CAPS [OPTION...]: one life in the foreground with most of what `run` takes, as docker and podman share it; CAPS is the
+# line that tells what rights the caller gives.
+# shellcheck disable=SC2016 # what stands in single quotes is for the shell inside
+inside='echo "pid=$$"
+echo "user=$(id -u):$(id -g)"
+echo "pwd=$PWD"
+echo "image=$FROM_IMAGE given=$GIVEN"
+echo "host=$(hostname)"
+echo "links=$(ip link | grep -c "^[0-9]")"
+echo "volume=$(cat /in/note)"; echo written >/in/back; echo no >/fixed/x
+echo "tmpfs=$(grep -c " /scratch tmpfs" /proc/mounts)"
+echo "stdin=$(cat)"
+echo "to standard error" >&2
+echo "caps=$(sed -n "s/^CapEff:[^0-9a-f]*0*//p" /proc/self/status) seccomp=$(sed -n "s/^Seccomp:[^0-9]*//p" /proc/self/status)"
+echo "memory=$('$memory_limit')"
+echo "pids=$('$pids_limit')"
+echo "cpu=$('$cpu_limit')"
+echo "nofile=$(ulimit -n)"
+echo "shm=$(df -k /dev/shm | awk "END { print \$2 }")"
+echo "sysctl=$(cat /proc/sys/net/ipv4/ip_default_ttl)"
+echo "masked=$(cat /proc/keys /proc/timer_list 2>/dev/null | wc -c)"
+exit 42'
+first() { # first OPTION...
+	mkdir -p shared fixed
+	echo from-host >shared/note
+	echo some-input | run --rm -i --name first --hostname box -w /data -e GIVEN=1 -v "$tmp/shared:/in" -v "$tmp/fixed:/fixed:ro" \
+		--tmpfs /scratch --memory 64m --pids-limit 50 --cpus 0.5 --ulimit nofile=512:1024 --shm-size 2m "$@" \
+		--sysctl net.ipv4.ip_default_ttl=77 bb sh -c "$inside" >first.out 2>first.err
+}
+first_has() {
+	grep -qxF -- "$1" first.out || { cat first.out first.err; return 1; }
+}
+check_first() {
+	caps=$1
+	shift
+	check "$caller run gives the exit status" status 42 first "$@"
+	check 'its process is number 1' first_has pid=1
+	check 'it runs as root' first_has user=0:0
+	check '-w is where it starts' first_has pwd=/data
+	check 'variables come from the image and from -e' first_has 'image=1 given=1'
+	check '--hostname is its name' first_has host=box
+	check 'it has one link, the loopback' first_has links=1
+	check 'a volume shows what the host has' first_has volume=from-host
+	check 'a volume is written to' is written cat shared/back
+	check 'a volume with :ro is not' test ! -e fixed/x
+	check '--tmpfs is one' first_has tmpfs=1
+	check 'standard input reaches it' first_has stdin=some-input
+	check 'standard error is kept apart' grep -qx 'to standard error' first.err
+	check "it has $caller's capabilities and its seccomp profile" first_has "$caps"
+	check '--memory is the limit of its cgroup' first_has memory=67108864
+	check '--pids-limit is the limit of its cgroup' first_has pids=50
+	check '--cpus is the limit of its cgroup' first_has cpu=50
+	check '--ulimit is its limit' first_has nofile=512
+	check '--shm-size is the size of /dev/shm' first_has shm=2048
+	check '--sysctl is set' first_has sysctl=77
 }

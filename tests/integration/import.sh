@@ -41,16 +41,6 @@ is_sound() { # each image has all its layer files; after a collection there are 
 	rm -f known
 }
 
-fails() { # fails TEXT COMMAND…: status 125, one line on standard error that holds TEXT
-	text=$1
-	shift
-	timeout 60 "$@" >out 2>err
-	status=$?
-	[ "$status" = 125 ] || { echo "status $status"; cat err; return 1; }
-	[ "$(wc -l <err)" = 1 ] || { echo 'not one line:'; cat err; return 1; }
-	grep -qF -- "$text" err || { cat err; return 1; }
-}
-
 import() {
 	timeout 120 "$HULL" image import "$@" >id
 }
@@ -213,6 +203,15 @@ check 'an endless device' fails "'/dev/zero' is no file, folder or pipe" "$HULL"
 mkfifo fifo
 check 'a FIFO that nobody writes to ends at once' fails "'fifo'" "$HULL" image import fifo x
 check 'every image in the store is whole' is_sound
+
+packages_refused() {
+	fails "'--evil' is not the name of a package" "$HULL" image from-packages x -- --evil && fails "'a,b' is not the name" "$HULL" image from-packages x -- a,b &&
+		fails "--suite '-x'" "$HULL" image from-packages --suite=-x x -- a && fails "--mirror '-x'" "$HULL" image from-packages --mirror=-x x -- a || return 1
+	command -v mmdebstrap >/dev/null || { fails 'its Debian package is missing' "$HULL" image from-packages x -- busybox; return; }
+	timeout 60 "$HULL" image from-packages --mirror 'deb [trusted=yes] copy:/nowhere ./' x -- busybox 2>err
+	[ $? = 125 ] && grep -q 'mmdebstrap ended with status' err && ! "$HULL" image exists x
+}
+check 'packages whose names are none, and a mirror that is not there, make no image' packages_refused
 
 # --- lies: each refused in one line, and nothing is kept ---
 

@@ -22,7 +22,9 @@ mkdir -p "$store"
 if [ ! -e "$store/kernels/default" ]; then
 	"$kernel" "$store" '' '' '' >"$work/add" 2>&1 || skip_all "the distribution's kernel cannot be had: $(tail -n 1 "$work/add")"
 fi
-ln -sf "$BUILD/src/hull-agent" "$BUILD/tests/machine/hull-agent" # the driver looks for it beside itself
+for program in hull-agent hull-monitor hull-share; do # the driver looks for them beside itself
+	ln -sf "$BUILD/src/$program" "$BUILD/tests/machine/$program"
+done
 
 mkdir -p "$work/root/bin" "$work/extra"
 cp "$(command -v busybox)" "$work/root/bin/busybox"
@@ -114,15 +116,29 @@ tells_panic() {
 	run -x rdinit=/nowhere -- /bin/true
 	told 'guest kernel panic: VFS: Unable to mount root fs' && told '^guest: .*Kernel panic' && leaves_nothing
 }
+# Of the machine of survives_killed_monitor(), seen from the host.
+is_shut_in() {
+	proc=/proc/$monitor
+	for line in 'Uid:	65534	65534	65534	65534' 'CapPrm:	0000000000000000' 'CapBnd:	0000000000000000' 'NoNewPrivs:	1' 'Seccomp:	2'; do
+		grep -qx "$line" "$proc/status" || { grep "^${line%%:*}:" "$proc/status"; return 1; }
+	done
+	for ns in mnt net ipc uts pid; do
+		[ "$(readlink "$proc/ns/$ns")" != "$(readlink "/proc/self/ns/$ns")" ] || { echo "no $ns namespace of its own"; return 1; }
+	done
+	tr '\0' ' ' <"$proc/cmdline" | grep -q '^hull-monitor' || return 0
+	[ -z "$(ls -A "$proc/root")" ] || { ls -A "$proc/root"; return 1; }
+}
 survives_killed_monitor() {
 	dir=$work/machine-test-$$-kill && mkdir "$dir"
 	timeout 180 "$drive" -r "$dir" "$store" "$work/base.erofs" -- /bin/sleep 1000 </dev/null >/dev/null 2>"$work/log" &
 	pid=$!
 	waited=0
 	until grep -q started "$work/log" || [ "$waited" -gt 900 ]; do sleep 0.1 && waited=$((waited + 1)); done
-	kill -9 "$(cut -d' ' -f1 "$dir/monitor.pid")"
+	monitor=$(cut -d' ' -f1 "$dir/monitor.pid")
+	is_shut_in && shut=yes
+	kill -9 "$monitor"
 	wait "$pid"
-	told 'qemu was killed by signal 9' && leaves_nothing
+	told 'was killed by signal 9' && leaves_nothing
 }
 
 check 'a machine boots and its first process is number 1' boots
@@ -135,5 +151,7 @@ check 'beyond its memory the workload is killed, not the machine' kills_beyond_t
 check 'volumes are shared, read-only ones truly' shares_volumes
 check 'a missing volume is named and leaves nothing' names_missing_volume
 check 'a kernel panic is told with its words' tells_panic
+shut=no
 check 'a killed monitor is told and leaves nothing' survives_killed_monitor
+check 'it ran with no rights, in namespaces of its own' test "$shut" = yes
 done_testing

@@ -3,98 +3,7 @@
 # hull-oci by hand: the life of a container as the callers of a runtime lead it, and what it says to bad input.
 # shellcheck disable=SC2016 # what stands in single quotes is for the shell inside
 . "$SOURCE/tests/integration/lib.sh"
-oci=$BUILD/src/hull-oci
-busybox=$(command -v busybox) || { echo '1..0 # SKIP needs busybox'; exit 0; }
-[ "$(id -u)" = 0 ] || { echo '1..0 # SKIP needs root'; exit 0; }
-tmp=$(mktemp -d "${TMPDIR:-/var/tmp}/hull-oci.XXXXXX")
-cd "$tmp" || exit 1
-me=oci-test-$$
-
-hull() { # with a state folder of its own
-	timeout -k 5 60 "$oci" --root "$tmp/state" "$@"
-}
-
-finish() {
-	for id in $(hull list -q 2>/dev/null); do hull delete --force "$id" >/dev/null 2>&1; done
-	cd / && rm -rf "$tmp"
-}
-trap finish EXIT
-trap 'exit 1' HUP INT TERM
-
-mkdir -p rootfs/bin rootfs/etc rootfs/tmp rootfs/proc rootfs/sys rootfs/dev
-cp "$busybox" rootfs/bin/busybox
-for tool in $("$busybox" --list); do [ "$tool" = busybox ] || ln -s busybox "rootfs/bin/$tool"; done
-printf 'root:x:0:0:root:/root:/bin/sh\nalice:x:1000:1000::/home/alice:/bin/sh\n' >rootfs/etc/passwd
-
-# bundle NAME SCRIPT [PYTHON]: a bundle that runs SCRIPT; PYTHON edits its configuration `c`.
-bundle() {
-	rm -rf "$1" && mkdir "$1" && ln -s ../rootfs "$1/rootfs"
-	(cd "$1" && "$oci" spec) || return 1
-	SCRIPT=$2 EDIT=${3:-} python3 - "$1/config.json" <<-'PY'
-		import json, os, sys
-		path = sys.argv[1]
-		c = json.load(open(path))
-		c['process']['terminal'] = False
-		c['process']['args'] = ['/bin/sh', '-c', os.environ['SCRIPT']]
-		c['process']['env'] = ['PATH=/bin']
-		c['root']['path'] = os.path.realpath(os.path.join(os.path.dirname(path), 'rootfs'))
-		exec(os.environ['EDIT'])
-		json.dump(c, open(path, 'w'))
-	PY
-}
-
-# once SCRIPT [PYTHON]: what a container that lives once prints.
-once() {
-	bundle one "$@" && hull run --bundle one "$me-one" 2>&1
-}
-
-is() {
-	want=$1
-	shift
-	got=$("$@")
-	[ "$got" = "$want" ] || {
-		printf 'wanted: %s\ngot: %s\n' "$want" "$got"
-		return 1
-	}
-}
-
-status() {
-	want=$1
-	shift
-	"$@"
-	got=$?
-	[ "$got" = "$want" ] || {
-		echo "wanted status $want, got $got"
-		return 1
-	}
-}
-
-# refused WORDS COMMAND…: it fails with one line that holds WORDS.
-refused() {
-	words=$1
-	shift
-	"$@" >refused.out 2>refused.err
-	got=$?
-	cat refused.out refused.err
-	[ "$got" != 0 ] && grep -qF -- "$words" refused.err
-}
-
-soon() {
-	for _ in $(seq 40); do
-		"$@" >/dev/null 2>&1 && return 0
-		sleep 0.1
-	done
-	"$@"
-}
-
-state_of() {
-	hull state "$1" | python3 -c 'import json, sys; print(json.load(sys.stdin)["status"])'
-}
-
-left() { # what is there of our containers: cgroups, processes, states
-	find /sys/fs/cgroup -maxdepth 4 -type d -name "$me-*" 2>/dev/null
-	ls state 2>/dev/null
-}
+. "$SOURCE/tests/integration/oci-lib.sh"
 
 # --- one life ---
 check 'run prints what its program prints' is 'hello 1' once 'echo hello $$'
@@ -168,11 +77,20 @@ check 'an unknown one is told' refused 'does not exist' hull state "$me-long"
 check 'delete --force of an unknown one is fine' status 0 hull delete --force "$me-long"
 check 'a created one can be deleted' sh -c '"$0" --root state create --bundle long "$1" </dev/null >/dev/null 2>&1 && "$0" --root state delete "$1"' "$oci" "$me-two"
 check 'and leaves nothing' is '' left
+without_cgroups() {
+	bundle one 'cat /proc/self/cgroup' && (cd one && timeout 60 "$oci" --root "$tmp/state" --cgroup-manager disabled run "$me-one" </dev/null) >none.out || return 1
+	cat none.out
+	[ -s none.out ] && ! grep -q "$me" none.out
+}
+check 'with --cgroup-manager disabled it stays in its caller'\''s cgroups' without_cgroups
 
 # --- bad input ---
 check 'an id with a slash is refused' refused 'is no container id' hull create --bundle long a/b
 check 'an id of dots is refused' refused 'is no container id' hull create --bundle long ..
 check 'a bundle that is not there is refused' refused 'nowhere' hull create --bundle nowhere "$me-bad"
+check 'an id of control characters is refused' refused 'is no container id' hull create --bundle long "$(printf 'a\033[2J\nb')"
+check 'an id that is a pattern is refused' refused 'is no container id' hull create --bundle long 'a*'
+check 'an empty id is refused' refused 'is no container id' hull create --bundle long ''
 bundle one x 'c["process"]["args"] = ["/bin/nothing"]'
 check 'a program that is not there is told' refused 'no such file or directory' hull run --bundle one "$me-bad"
 check 'an unknown option is refused' refused 'no such option' hull create --nope "$me-bad"
@@ -189,6 +107,33 @@ damaged() {
 		refused 'state of container' hull state "$me-torn" && hull delete --force "$me-torn" 2>/dev/null
 }
 check 'a damaged state is told, and delete --force removes it' damaged
+# What is on record is another process by now: the pid is the same, the start is not.
+stranger() {
+	hull create --bundle long --pid-file other.pid "$me-other" </dev/null >/dev/null 2>&1 || return 1
+	python3 - "state/$me-other/state" "$(cat other.pid)" <<-'PY' || return 1
+		import re, sys
+		data = open(sys.argv[1], 'rb').read()
+		start = re.search(rb'%s ([0-9]+) [0-9a-f]{8}-' % sys.argv[2].encode(), data)
+		digit = start.start(1)
+		open(sys.argv[1], 'wb').write(data[:digit] + (b'1' if data[digit:digit + 1] != b'1' else b'2') + data[digit + 1:])
+	PY
+	refused 'container not running' hull kill "$me-other" 9 && kill -0 "$(cat other.pid)" && hull delete --force "$me-other"
+}
+check 'a stranger who has its pid by now gets no signal' stranger
+# Eight at once, of which one may win.
+rivals() {
+	for rival in 1 2 3 4 5 6 7 8; do
+		{ hull create --bundle long "$me-rival" </dev/null >/dev/null 2>"rival.$rival" && echo won >"rival.$rival"; } &
+		rival_pids="$rival_pids $!"
+	done
+	for pid in $rival_pids; do wait "$pid"; done
+	[ "$(cat rival.* | grep -cx won)" = 1 ] && [ "$(cat rival.* | grep -c 'already exists')" = 7 ] && hull delete --force "$me-rival"
+	got=$?
+	cat rival.?
+	return "$got"
+}
+rival_pids=
+check 'of those who create one id at once one wins' rivals
 check 'bad input leaves nothing' is '' left
 check 'features are JSON' sh -c '"$0" features | python3 -c "import json, sys; f = json.load(sys.stdin); assert f[\"ociVersionMin\"] and f[\"ociVersionMax\"]"' "$oci"
 check 'the version says so' sh -c '"$0" --version | head -n 1 | grep -q version' "$oci"

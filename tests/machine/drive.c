@@ -93,7 +93,7 @@ static int fill(struct plan *plan, const struct kernel *k, uint64_t mib, const c
 	plan->machine.kernel = strdup(k->path);
 	plan->machine.initramfs = strdup(k->initramfs);
 	plan->machine.modules = k->modules ? strdup(k->modules) : NULL;
-	plan->machine.memory = kernel_machine_memory(k, mib << 20);
+	plan->machine.memory = plan_machine_memory(k->need, mib << 20);
 	if (getenv("TOTAL"))
 		plan->machine.memory = strtoull(getenv("TOTAL"), NULL, 10) << 20;
 	plan->machine.cpus = 1;

@@ -1,64 +1,35 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# kill -9 of hull-oci at a random system call of create, start, exec and delete: `delete --force` brings back a clean host.
-# SECONDS_GIVEN bounds it, SEED repeats it. HULL is the command as built; hull-oci stands beside it.
-oci=$(dirname "$HULL")/hull-oci
-for need in strace busybox; do
-	command -v $need >/dev/null || { echo "ok 1 - kills at system calls # SKIP needs $need"; echo 1..1; exit 0; }
-done
-seed=${SEED:-1}
-end=$(($(date +%s) + ${SECONDS_GIVEN:-30}))
-tmp=$(mktemp -d /var/tmp/hull-oci-kill.XXXXXX)
-cd "$tmp" || exit 1
-me=oci-kill-$$
-trap 'timeout 30 "$oci" --root "$tmp/state" delete --force "$me" >/dev/null 2>&1; cd / && rm -rf "$tmp"' EXIT
-trap 'exit 1' HUP INT TERM
+# kill -9 at every system call of create, start, exec and delete, of hull-oci and of the processes it makes: `delete --force` brings back a
+# clean host. Strided, so that SECONDS_GIVEN spreads over all calls when it does not suffice for each. TELL=1 tells of each.
+BUILD=${BUILD:-$(cd "$(dirname "$HULL")/.." && pwd)}
+SOURCE=${SOURCE:-$(cd "$(dirname "$0")/../.." && pwd)}
+. "$SOURCE/tests/integration/lib.sh"
+export BUILD SOURCE
+needs python3
+. "$SOURCE/tests/lib/world.sh"
+oci=$BUILD/src/hull-oci
+. "$SOURCE/tests/lib/left.sh"
+. "$SOURCE/tests/lib/verbs.sh"
+end=$(($(date +%s) + ${SECONDS_GIVEN:-60}))
 
-random() { # random N: sets r to 0..N-1
-	seed=$(((seed * 1103515245 + 12345) % 2147483648))
-	r=$((seed / 65536 % $1))
-}
-
-quiet() {
-	timeout -s KILL 30 "$@" >/dev/null 2>&1 </dev/null
-}
-
-left() {
-	find /sys/fs/cgroup -maxdepth 4 -type d -name "$me" 2>/dev/null
-	ls state 2>/dev/null
-	pgrep -x 'sleep' -a | grep "sleep $mark" | sed 's/^/process /'
-}
-
-mark=$((100000 + $$))
-mkdir -p rootfs/bin state && cp "$(command -v busybox)" rootfs/bin/busybox && ln -s busybox rootfs/bin/sleep
-"$oci" spec && sed -i "s|\"terminal\": *true|\"terminal\":false|; s|\"sh\"|\"/bin/sleep\",\"$mark\"|" config.json
-
-rounds=0 failed=0
-while [ "$(date +%s)" -lt $end ] && [ $failed = 0 ]; do
-	rounds=$((rounds + 1))
-	random 4
-	case $r in
-	0) verb='create' && set -- create "$me" ;;
-	1) verb='start' && quiet "$oci" --root state create "$me" && set -- start "$me" ;;
-	2) verb='exec' && quiet "$oci" --root state run -d "$me" && set -- exec "$me" /bin/sleep 0 ;;
-	3) verb='delete' && quiet "$oci" --root state run -d "$me" && set -- delete --force "$me" ;;
-	esac
-	random 220
-	n=$((r + 1))
-	quiet strace -o /dev/null -e trace=all -e "inject=all:signal=KILL:when=$n" "$oci" --root state "$@"
-	timeout -s KILL 30 "$oci" --root state delete --force "$me" >/dev/null 2>delete.err
+# once N: strikes and looks; 0 fine, 1 not, 3 no such call.
+once() {
+	strike_at "$1"
+	got=$?
+	timeout -s KILL 60 "$oci" --root "$tmp/state" delete --force "$me" >delete.err 2>&1 </dev/null
+	deleted=$?
 	now=$(left)
-	[ -z "$now" ] || { sleep 0.5 && now=$(left); } # a parked process that lost its parent is on its way out
-	if [ -n "$now" ]; then
-		failed=1
-		echo "# left after a kill at call $n of $verb:"
-		{ echo "$now"; cat delete.err; } | sed 's/^/#   /'
+	[ -z "$TELL" ] || echo "# $verb of $bundle, $whom, call $1 ($(head -n 1 call)): $got, delete $deleted"
+	if [ $deleted != 0 ] || [ -n "$now" ] || [ $got != 0 ] && [ $got != 3 ]; then
+		echo "# $verb of $bundle, $whom killed at its call $1 ($(head -n 1 call)): struck $got, delete --force $deleted, left:"
+		{ cat delete.err struck.err; echo "$now"; } | sed 's/^/#   /'
+		runtime delete --force "$me"
+		return 1
 	fi
-done
-if [ $failed = 0 ]; then
-	echo "ok 1 - after a kill at any of $rounds system calls delete --force leaves nothing"
-else
-	echo "not ok 1 - after a kill at any system call delete --force leaves nothing"
-fi
-echo 1..1
-exit $failed
+	return "$got"
+}
+
+left >/dev/null # what is there before
+whole
+verdict 'after a kill at %s system calls of create, start, exec and delete, delete --force leaves nothing'

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/archive.h"
@@ -63,7 +64,7 @@ static int copy(int root, const char *from, const char *to)
 	AUTO_CLOSE int fd = open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 
 	err = ERR_INIT;
-	int r = archive_write(root, from, fd, &err);
+	int r = archive_write(root, from, fd, false, &err);
 	if (r == 0 && lseek(fd, 0, SEEK_SET) == 0)
 		r = archive_read(fd, root, to, false, &err);
 	return r;
@@ -87,6 +88,50 @@ TEST(a_tree_comes_back_as_it_was)
 	EXPECT_EQ(st.st_mode & 07777, 0751);
 	EXPECT(readlinkat(root, "to/link", link, sizeof(link) - 1) == 4);
 	EXPECT_STR(link, "../x");
+}
+
+/* What `from` is as a stream; the caller releases *ret. */
+static int stream_of(int root, const char *from, bool whole, struct buf *ret)
+{
+	char name[] = "/tmp/hull-archive.XXXXXX";
+	AUTO_CLOSE int fd = mkostemp(name, O_CLOEXEC);
+
+	err = ERR_INIT;
+	int r = archive_write(root, from, fd, whole, &err);
+	if (r == 0)
+		r = file_read(AT_FDCWD, name, 1 << 20, ret, &err);
+	(void)unlink(name);
+	return r;
+}
+
+TEST(a_whole_root_keeps_hard_links_and_attributes)
+{
+	ROOM;
+	AUTO_BUF struct buf whole = BUF_INIT;
+	AUTO_BUF struct buf part = BUF_INIT;
+	static const char attribute[] = " SCHILY.xattr.user.hull=a\0b\n";
+
+	EXPECT(path_mkdir_all(root, "from", 0755, &err) == 0);
+	EXPECT(make(root, "from/one", "linked content"));
+	EXPECT(linkat(root, "from/one", root, "from/two", 0) == 0);
+	AUTO_CLOSE int fd = openat(root, "from/one", O_RDONLY | O_CLOEXEC);
+	bool attributes = fsetxattr(fd, "user.hull", "a\0b", 3, 0) == 0;
+	EXPECT_EQ(stream_of(root, "/from/.", true, &whole), 0);
+	EXPECT_EQ(stream_of(root, "/from/.", false, &part), 0);
+
+	/* once and once more, or by the other name */
+	const char *first = memmem(whole.data, whole.len, "linked content", 14);
+	EXPECT(first);
+	size_t behind = (size_t)(whole.data + whole.len - first) - 14;
+	EXPECT(!memmem(first + 14, behind, "linked content", 14));
+	first = memmem(part.data, part.len, "linked content", 14);
+	EXPECT(first);
+	EXPECT(memmem(first + 14, (size_t)(part.data + part.len - first) - 14, "linked content",
+		      14));
+
+	bool found = memmem(whole.data, whole.len, attribute, sizeof(attribute) - 1) != NULL;
+	EXPECT_EQ(found, attributes); /* not every file system has them */
+	EXPECT(!memmem(part.data, part.len, "SCHILY", 6));
 }
 
 TEST(a_folder_takes_the_tree_as_a_member)

@@ -146,3 +146,18 @@ TEST(taking_hands_the_bytes_over_and_leaves_an_empty_buffer)
 	buf_done(&b);
 	buf_done(&b);
 }
+
+TEST(the_last_line_is_the_last_that_says_something)
+{
+	AUTO_BUF struct buf b = BUF_INIT;
+
+	EXPECT_STR(buf_last_line(&b, "none"), "none");
+	buf_str(&b, "\n\n");
+	EXPECT_STR(buf_last_line(&b, "none"), "none");
+	buf_str(&b, "first");
+	EXPECT_STR(buf_last_line(&b, "none"), "first");
+	buf_str(&b, "\n\nsecond\n\n");
+	EXPECT_STR(buf_last_line(&b, "none"), "second");
+	buf_clear(&b);
+	EXPECT_STR(buf_last_line(&b, "none"), "none");
+}

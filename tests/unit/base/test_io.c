@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -31,6 +32,19 @@ TEST(a_pipe_takes_all_bytes_though_its_reader_is_slow)
 	int status = -1;
 	EXPECT_EQ(waitpid(child, &status, 0), child);
 	EXPECT_EQ(status, 0);
+}
+
+TEST(bytes_are_written_where_they_belong)
+{
+	AUTO_CLOSE int fd = memfd_create("file", MFD_CLOEXEC);
+	struct err err = ERR_INIT;
+	char in[8] = "";
+
+	EXPECT_EQ(pwrite_all(fd, "abc", 3, 4, "file", &err), 0);
+	EXPECT_EQ(pread(fd, in, sizeof(in), 0), 7);
+	EXPECT_EQ(memcmp(in, "\0\0\0\0abc", 7), 0);
+	EXPECT_EQ(pwrite_all(-1, "abc", 3, 4, "file", &err), -EBADF);
+	EXPECT_STR(err.msg, "write 'file': Bad file descriptor");
 }
 
 TEST(reading_stops_at_the_end_of_the_file_and_says_how_far_it_came)

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
@@ -92,8 +93,8 @@ TEST(a_descriptor_that_cannot_be_watched_is_said)
 	SCENE(s);
 
 	EXPECT(s.loop != NULL);
-	EXPECT_EQ(loop_watch(s.loop, -1, EPOLLIN, stop_after_one, &s, &s.a, &err), -EBADF);
-	EXPECT_STR(err.msg, "watch descriptor -1: Bad file descriptor");
+	EXPECT_EQ(loop_watch(s.loop, INT_MAX, EPOLLIN, stop_after_one, &s, &s.a, &err), -EBADF);
+	EXPECT_STR(err.msg, "watch descriptor 2147483647: Bad file descriptor");
 	EXPECT(s.a == NULL);
 	err = ERR_INIT;
 	EXPECT_EQ(loop_watch(s.loop, s.pipe_a[0], EPOLLIN, stop_after_one, &s, &s.a, &err), 0);

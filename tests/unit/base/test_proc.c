@@ -430,3 +430,39 @@ TEST(a_program_is_found_beside_this_one_or_told_missing)
 	EXPECT(none == NULL);
 	EXPECT(strstr(err.msg, "program 'no-such-program' is not beside '") != NULL);
 }
+
+static int fails_as_told(void *ctx, struct err *err)
+{
+	return err_set(err, ENOTTY, "%s", (const char *)ctx);
+}
+
+static int succeeds(void *ctx, struct err *err)
+{
+	(void)err;
+	*(int *)ctx = 1; /* the caller's stays as it is */
+	return 0;
+}
+
+static int is_killed(void *ctx, struct err *err)
+{
+	(void)ctx;
+	(void)err;
+	return raise(SIGKILL);
+}
+
+TEST(a_function_is_called_in_a_child_that_says_how_it_failed)
+{
+	struct err err = ERR_INIT, word = ERR_INIT;
+	char text[] = "why";
+	int touched = 0;
+
+	int n = descriptors();
+	EXPECT_EQ(proc_call(succeeds, &touched, &word, &err), 1);
+	EXPECT_EQ(word.code, 0);
+	EXPECT_EQ(touched, 0);
+	EXPECT_EQ(proc_call(fails_as_told, text, &word, &err), 1);
+	EXPECT_EQ(word.code, ENOTTY);
+	EXPECT_STR(word.msg, "why");
+	EXPECT_EQ(proc_call(is_killed, NULL, &word, &err), 0);
+	EXPECT_EQ(descriptors(), n);
+}

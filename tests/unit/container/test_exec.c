@@ -135,8 +135,8 @@ TEST(the_joiner_is_never_seen_from_inside)
 	AUTO_RIG struct rig rig;
 	/* watches for any process that is not dumpable, ours before execve, with capabilities
 	 * beyond the workload's own */
-	EXPECT_EQ(start(&rig, "while :; do grep -h CapPrm /proc/[0-9]*/status; done 2>/dev/null | "
-			      "grep -v 00000000a80425fb"),
+	EXPECT_EQ(start(&rig, "while :; do grep -h CapPrm /proc/[0-9]*/status 2>/dev/null | "
+			      "grep -v 00000000a80425fb; done"),
 		  0);
 	for (int i = 0; i < 30; i++)
 		EXPECT_EQ(rig_exec(&rig, "true"), 0);

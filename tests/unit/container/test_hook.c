@@ -63,7 +63,7 @@ TEST(a_hook_reads_the_state_and_has_its_own_arguments)
 	struct err err = ERR_INIT;
 
 	hook_init(&h, "cat > $OUT; echo \" $0\" >> $OUT; exit 0");
-	EXPECT_EQ(hook_run(&h, "{\"status\":\"creating\"}", &err), 0);
+	EXPECT_EQ(hook_run(&h, "{\"status\":\"creating\"}", NULL, &err), 0);
 	EXPECT(wrote("{\"status\":\"creating\"} any-name\n"));
 }
 
@@ -78,7 +78,7 @@ TEST(a_hook_has_exactly_the_environment_given_and_no_descriptor)
 	hook_init(&h, "/usr/bin/env -u PWD -u _ -u SHLVL -u OLDPWD > $OUT; "
 		      "for f in /proc/$$/fd/*; do echo ${f##*/}; done | head -3 >> $OUT; "
 		      "test -e /proc/$$/fd/3 && echo leak >> $OUT; true");
-	EXPECT_EQ(hook_run(&h, "{}", &err), 0);
+	EXPECT_EQ(hook_run(&h, "{}", NULL, &err), 0);
 	EXPECT(asprintf(&wanted, "OUT=%s\n0\n1\n2\n", out) > 0);
 	EXPECT(wrote(wanted));
 	(void)unsetenv("HULL_LEAK");
@@ -91,7 +91,7 @@ TEST(a_failed_hook_is_named_with_its_last_words)
 	struct err err = ERR_INIT;
 
 	hook_init(&h, "echo first >&2; echo the disk is full >&2; exit 3");
-	EXPECT_EQ(hook_run(&h, "{}", &err), -EIO);
+	EXPECT_EQ(hook_run(&h, "{}", NULL, &err), -EIO);
 	EXPECT_STR(err.msg, "hook '/bin/sh': the disk is full (exit status 3)");
 }
 
@@ -102,11 +102,11 @@ TEST(a_hook_that_is_not_there_is_named)
 	char relative[] = "hook";
 	struct plan_hook h = {.path = absent};
 
-	EXPECT_EQ(hook_run(&h, "{}", &err), -ENOENT);
+	EXPECT_EQ(hook_run(&h, "{}", NULL, &err), -ENOENT);
 	EXPECT(strstr(err.msg, "/no/such/hook"));
 	err = ERR_INIT;
 	h.path = relative;
-	EXPECT_EQ(hook_run(&h, "{}", &err), -EINVAL);
+	EXPECT_EQ(hook_run(&h, "{}", NULL, &err), -EINVAL);
 }
 
 TEST(a_hook_that_takes_too_long_is_killed_with_its_children)
@@ -117,7 +117,7 @@ TEST(a_hook_that_takes_too_long_is_killed_with_its_children)
 
 	hook_init(&h, "sleep 1000 & echo $! > $OUT; wait");
 	h.timeout_s = 1;
-	EXPECT_EQ(hook_run(&h, "{}", &err), -ETIMEDOUT);
+	EXPECT_EQ(hook_run(&h, "{}", NULL, &err), -ETIMEDOUT);
 	EXPECT(strstr(err.msg, "hook '/bin/sh': not done after 1 seconds"));
 	EXPECT_EQ(file_read(AT_FDCWD, out, 64, &text, &err), 0);
 	pid_t child = (pid_t)strtol(text.data, NULL, 10);
@@ -144,7 +144,7 @@ TEST(a_hook_need_not_read_and_may_leave_somebody_behind)
 	memset(big, 'x', (1 << 20) - 1);
 	big[(1 << 20) - 1] = '\0';
 	hook_init(&h, "sleep 20 & exit 0");
-	EXPECT_EQ(hook_run(&h, big, &err), 0);
+	EXPECT_EQ(hook_run(&h, big, NULL, &err), 0);
 	EXPECT(time(NULL) - before < 10);
 }
 
@@ -155,7 +155,7 @@ TEST(a_hook_that_talks_without_end_is_bounded)
 
 	hook_init(&h, "i=0; while [ $i -lt 20000 ]; do echo many words and no end >&2; "
 		      "i=$((i+1)); done; echo end >&2; exit 1");
-	EXPECT_EQ(hook_run(&h, "{}", &err), -EIO);
+	EXPECT_EQ(hook_run(&h, "{}", NULL, &err), -EIO);
 	EXPECT_STR(err.msg, "hook '/bin/sh': end (exit status 1)");
 }
 
@@ -184,11 +184,11 @@ TEST(hooks_run_in_order_and_the_first_failure_ends_them)
 	add(&plan.hooks, HOOK_POSTSTOP, "echo never >> $OUT");
 	add(&plan.hooks, HOOK_PRESTART, "echo 2 >> $OUT; exit 1");
 	add(&plan.hooks, HOOK_PRESTART, "echo 3 >> $OUT");
-	int r = hooks_run(&plan.hooks, HOOK_PRESTART, "{}", NULL, NULL, &err);
+	int r = hooks_run(&plan.hooks, HOOK_PRESTART, "{}", NULL, NULL, NULL, &err);
 	bool stopped = r == -EIO && wrote("1\n2\n");
 	(void)unlink(out);
 	err = ERR_INIT;
-	r = hooks_run(&plan.hooks, HOOK_PRESTART, "{}", count, &warned, &err);
+	r = hooks_run(&plan.hooks, HOOK_PRESTART, "{}", NULL, count, &warned, &err);
 	bool went_on = r == 0 && warned == 1 && wrote("1\n2\n3\n");
 	record_done(&plan_record, &plan);
 	(void)unlink(out);

@@ -439,7 +439,7 @@ TEST(device_rules_are_the_specified_ones_and_a_node_alone_is_no_rule)
 
 TEST(a_path_may_begin_with_a_slash_and_never_climbs)
 {
-	static const char *const bad[] = {"/a/../b", "..", "/", "", "a/./b", "/../etc"};
+	static const char *const bad[] = {"/a/../b", "..", "/", "a/./b", "/../etc"};
 
 	if (!rig_can())
 		return;

@@ -25,8 +25,10 @@
 
 #include "base/fd.h"
 #include "base/io.h"
+#include "base/proc.h"
 #include "container/listener.h"
 #include "container/process.h"
+#include "container/rdt.h"
 #include "rig.h"
 
 /* Runs fn in a child; its exit status, 100 and more for a signal. */
@@ -182,6 +184,70 @@ TEST(labels_are_written_through_procfs_or_refused_by_name)
 	EXPECT(strstr(err.msg, "selinuxLabel"));
 	err = ERR_INIT;
 	EXPECT(process_labels(not_proc, &what, &err) < 0);
+}
+
+/* A folder with the files of resctrl in it, group `name` among them. Aborts when it cannot be. */
+static int resctrl_double(char *dir, const char *name)
+{
+	static const char *const files[] = {"schemata", "tasks", "mon_groups/x/tasks"};
+	char path[200];
+
+	if (!mkdtemp(dir))
+		abort();
+	(void)snprintf(path, sizeof(path), "mkdir -p %s/%s/mon_groups/x", dir, name);
+	const char *const argv[] = {"sh", "-c", path, NULL};
+	struct err err = ERR_INIT;
+	if (proc_run(argv, NULL, NULL, &err) < 0)
+		abort();
+	for (size_t i = 0; i < 3; i++) {
+		(void)snprintf(path, sizeof(path), "%s/%s/%s", dir, name, files[i]);
+		AUTO_CLOSE int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+		if (fd < 0)
+			abort();
+	}
+	return open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+static bool in_file(int dir, const char *path, const char *text)
+{
+	AUTO_BUF struct buf is = BUF_INIT;
+	struct err err = ERR_INIT;
+
+	return file_read(dir, path, 4096, &is, &err) == 0 && is.data && strcmp(is.data, text) == 0;
+}
+
+/* By its system calls alone: no host of ours has resctrl. */
+TEST(a_group_of_resctrl_gets_schemata_then_the_process)
+{
+	struct err err = ERR_INIT;
+	char dir[] = "/tmp/hull-rdt.XXXXXX";
+	char id[] = "x";
+	char closid[] = "shared";
+	char none[] = "";
+	char l3[] = "L3:0=f";
+	char missing[] = "missing";
+	struct plan plan = {.id = id, .rdt_closid = closid, .rdt_monitor = true};
+
+	AUTO_CLOSE int resctrl = resctrl_double(dir, "shared");
+	EXPECT_EQ(rdt_enter(resctrl, &plan, 77, &err), 0);
+	EXPECT(in_file(resctrl, "shared/tasks", "77"));
+	EXPECT(in_file(resctrl, "shared/mon_groups/x/tasks", "77"));
+	EXPECT(in_file(resctrl, "shared/schemata", ""));
+	plan.rdt_l3 = l3;
+	EXPECT_EQ(rdt_enter(resctrl, &plan, 78, &err), 0);
+	EXPECT(in_file(resctrl, "shared/schemata", "L3:0=f\n"));
+	plan = (struct plan){.id = id, .rdt_closid = missing};
+	EXPECT_EQ(rdt_enter(resctrl, &plan, 77, &err), -ENOENT);
+	EXPECT(strstr(err.msg, "linux.intelRdt: resctrl group 'missing'"));
+	err = ERR_INIT;
+	plan.rdt_closid = none; /* its own is made, and goes with it */
+	EXPECT(rdt_enter(resctrl, &plan, 77, &err) < 0); /* no kernel puts `tasks` into it */
+	EXPECT_EQ(faccessat(resctrl, "x", F_OK, 0), 0);
+	err = ERR_INIT;
+	EXPECT_EQ(rdt_leave(resctrl, &plan, &err), 0);
+	EXPECT(faccessat(resctrl, "x", F_OK, 0) < 0);
+	EXPECT_EQ(rdt_leave(resctrl, &plan, &err), 0);
+	rig_remove(dir);
 }
 
 static int offsets(void)

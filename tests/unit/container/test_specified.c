@@ -133,6 +133,25 @@ TEST(a_dev_that_is_a_link_is_refused)
 	EXPECT(!rig_left_anything(&rig));
 }
 
+TEST(a_console_that_is_a_link_leads_nowhere)
+{
+	if (!rig_can())
+		return;
+	AUTO_RIG struct rig rig;
+	char path[128];
+	rig_init(&rig, "sleep 0.3; stat -c %F /etc/trap; test -t 1 && echo terminal");
+	rig_file(&rig, "root/etc/trap", "trap", 0644);
+	rig_mount(&rig, "devpts", "devpts", "/dev/pts", 0, "newinstance,ptmxmode=0666");
+	rig.plan.as_specified = true;
+	rig.plan.process.tty = true;
+	struct plan_device *any = list_add(&rig.plan.limits.devices, &plan_device_record);
+	*any = (struct plan_device){.type = 'a', .access = strdup("rwm")};
+	at_root(&rig, "dev/console", path);
+	EXPECT_EQ(symlink("/etc/trap", path), 0);
+	EXPECT_EQ(rig_run(&rig), 0);
+	EXPECT_STR(rig.output.data, "regular file\r\nterminal\r\n");
+}
+
 TEST(a_bound_dev_gets_nothing_of_ours)
 {
 	if (!rig_can())

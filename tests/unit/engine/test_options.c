@@ -2,6 +2,8 @@
 /* What users write: environment, limits, restart policies, detach keys, names. */
 #include "../test.h"
 
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/err.h"
@@ -108,6 +110,29 @@ TEST(a_pids_limit_of_minus_one_is_none)
 	EXPECT(limits(&(struct limit_options){.cpuset_cpus = "a"}, &l) < 0);
 	EXPECT(limits(&(struct limit_options){.blkio_weight = 5}, &l) < 0);
 	EXPECT(limits(&(struct limit_options){.cpu_shares = 1}, &l) < 0);
+}
+
+/* Of --device-read-bps, with one value. */
+static int read_limit(const char *text, struct plan_limits *ret)
+{
+	char copy[64];
+	char *v[] = {copy};
+
+	(void)snprintf(copy, sizeof(copy), "%s", text);
+	return limits(&(struct limit_options){.read_bps = {.v = v, .n = 1}}, ret);
+}
+
+TEST(a_limit_of_a_device_names_a_block_device_and_a_rate)
+{
+	struct plan_limits l;
+
+	EXPECT_EQ(read_limit("/dev/null", &l), -EINVAL);
+	EXPECT_EQ(read_limit(":1m", &l), -EINVAL);
+	EXPECT_EQ(read_limit("/dev/null:1m", &l), -ENOTBLK);
+	EXPECT_STR(err.msg, "--device-read-bps: '/dev/null' is no block device");
+	EXPECT_EQ(read_limit("/dev/no-such:1m", &l), -ENOENT);
+	EXPECT(read_limit("/dev/null:fast", &l) < 0);
+	EXPECT_EQ(l.blkio.n, 0);
 }
 
 static int restart(const char *text, uint32_t *policy, uint32_t *max)

@@ -53,7 +53,7 @@ static int add_manifest(struct db *db, const char *id, const char *config, struc
 {
 	return db_run(db,
 		      "INSERT INTO manifest(id, os, architecture, created_ns, imported_ns, size,"
-		      " config) VALUES(?1, 'linux', 'amd64', 5, unixepoch()*1000000000, 77, ?2)",
+		      " config) VALUES(?1, 'linux', 'amd64', 5, 6, 77, ?2)",
 		      DB_VALUES(DB_TEXT(id), DB_TEXT(config)), err);
 }
 
@@ -204,7 +204,8 @@ TEST(what_is_not_there_is_told_with_the_way_to_bring_it)
 {
 	PLACE;
 	EXPECT_EQ(image_find(place.store, "nope", &image, &err), -ENOENT);
-	EXPECT_STR(err.msg, "image 'nope': not in the store (hull image import brings it in)");
+	EXPECT_STR(err.msg,
+		   "image 'nope': not in the store (hull pull or hull image import brings it in)");
 	struct err bad = ERR_INIT;
 	EXPECT_EQ(image_find(place.store, "No/Good Name", &image, &bad), -EINVAL);
 }
@@ -301,20 +302,20 @@ TEST(prune_takes_what_has_neither_name_nor_workload)
 TEST(garbage_is_what_no_record_names_and_no_import_holds)
 {
 	PLACE;
-	char name[32];
+	AUTO_FREE char *path = NULL;
 	EXPECT_EQ(touch(&place, "layers/" ID_A ".erofs"), 0);
 	EXPECT_EQ(touch(&place, "blobs/sha256/" ID_A), 0);
 	EXPECT_EQ(mkdirat(place.store->root_fd, "tmp/import.dead", 0700), 0);
 	EXPECT_EQ(touch(&place, "tmp/import.dead/layer"), 0);
 	AUTO_CLOSE int lock = image_lock(place.store, false, &err);
 	EXPECT(lock >= 0);
-	AUTO_CLOSE int work = image_workdir(place.store, name, &err);
+	AUTO_CLOSE int work = image_workdir(place.store, &path, &err);
 	EXPECT(work >= 0);
 	EXPECT_EQ(image_gc(place.store, &err), 0);
 	EXPECT(!has_file(&place, "tmp/import.dead"));
 	EXPECT(has_file(&place, "layers/" ID_A ".erofs"));
 	char mine[64];
-	(void)snprintf(mine, sizeof(mine), "tmp/%s", name);
+	(void)snprintf(mine, sizeof(mine), "tmp/%s", path ? strrchr(path, '/') + 1 : "");
 	EXPECT(has_file(&place, mine));
 	auto_close(&work);
 	auto_close(&lock);

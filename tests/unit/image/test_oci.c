@@ -133,9 +133,10 @@ TEST(too_many_of_anything_is_refused)
 	EXPECT_EQ(manifest_of(text, &m, &err), -E2BIG);
 }
 
-/* Selects from an index for linux/amd64; the digest's first letter is replaced by the item number
- * that was chosen. */
-static int choose(const char *items, const char *platform, const char *ref, struct err *err)
+/* Selects from an index for linux/amd64, whose items are one document (same) or several: the number
+ * of the one that was chosen. */
+static int choose_of(bool same, const char *items, const char *platform, const char *ref,
+		     struct err *err)
 {
 	static char text[4096];
 	AUTO(oci_index_done) struct oci_index index = {0};
@@ -146,9 +147,16 @@ static int choose(const char *items, const char *platform, const char *ref, stru
 	int r = index_of(text, &index, err);
 	if (r == 0)
 		r = platform_parse(platform ? platform : "linux/amd64", &p, err);
+	for (size_t i = 0; r == 0 && !same && i < index.n; i++)
+		index.items[i].digest[0] = (char)('a' + (char)i);
 	if (r == 0)
 		r = oci_select(&index, &p, platform != NULL, ref, &found, err);
 	return r < 0 ? r : (int)(found - index.items);
+}
+
+static int choose(const char *items, const char *platform, const char *ref, struct err *err)
+{
+	return choose_of(false, items, platform, ref, err);
 }
 
 TEST(the_platform_picks_one_of_several)
@@ -200,6 +208,17 @@ TEST(several_images_for_one_platform_need_a_name)
 		   "2 images for linux/amd64 in it; choose one with --ref of: ?/? (v1), ?/? (v2)");
 	EXPECT_EQ(choose(two, NULL, "v2", &err), 1);
 	EXPECT_EQ(choose(two, NULL, "v3", &none), -ENOENT);
+}
+
+TEST(one_image_under_several_names_needs_none)
+{
+	const char *two = ITEM(NAMED("v1")) "," ITEM(NAMED("v2"));
+	struct err err = ERR_INIT;
+
+	EXPECT_EQ(choose_of(true, two, NULL, NULL, &err), 0);
+	EXPECT_EQ(choose_of(true, two, NULL, "v2", &err), 1);
+	EXPECT_EQ(choose_of(true, two, NULL, "@sha256:" HEX1, &err), 0);
+	EXPECT_EQ(choose_of(true, two, NULL, "@sha256:" HEX2, &err), -ENOENT);
 }
 
 TEST(of_several_variants_the_first_is_taken_or_the_one_asked_for)

@@ -22,7 +22,13 @@ static int enter(void *ctx, struct err *err)
 	static const char *const files[1][2] = {{"/proc/self/cmdline", "given"}};
 
 	(void)ctx;
-	return box_enter_root(folder, false, files, 1, err);
+	return box_enter_root(folder, files, 1, err);
+}
+
+static int enter_empty(void *ctx, struct err *err)
+{
+	(void)ctx;
+	return box_enter_empty(folder, err);
 }
 
 static int refuse(void *ctx, struct err *err)
@@ -47,12 +53,19 @@ static int run(box_fn *prepare, bool powerless, const char *command, struct buf 
 		r = strv_add(&argv, "-c", err);
 	if (r == 0)
 		r = strv_add(&argv, command, err);
+	AUTO_CLOSE int program = prepare == enter_empty ? open("/bin/busybox", O_RDONLY | O_CLOEXEC)
+							: 0;
+	if (program < 0)
+		return err_sys(err, "open busybox");
 	struct box box = {.argv = &argv,
+			  .program = program,
 			  .err = pipe_fds[1],
 			  .prepare = prepare,
 			  .powerless = powerless};
 	AUTO_CLOSE int pidfd = -1;
 	pid_t pid = r < 0 ? r : box_spawn(&box, &pidfd, err);
+	if (program > 0)
+		(void)close(program);
 	(void)close(pipe_fds[1]);
 	ssize_t n;
 	while (pid > 0 && (n = read(pipe_fds[0], chunk, sizeof(chunk))) > 0)
@@ -73,6 +86,19 @@ TEST(a_box_shows_nothing_but_programs_and_what_was_given)
 	EXPECT(strstr(out.data, "/home") == NULL);
 	EXPECT(strstr(out.data, "/tmp") == NULL);
 	EXPECT(strstr(out.data, "/proc") == NULL);
+}
+
+TEST(an_empty_box_has_nothing_and_takes_nothing)
+{
+	AUTO_BUF struct buf out = BUF_INIT;
+	struct err err = ERR_INIT;
+
+	EXPECT_EQ(run(enter_empty, true, "exec 2>&1; echo /* /.??*; (echo >/x) && echo wrote", &out,
+		      &err),
+		  1);
+	EXPECT_STR(err.msg, "");
+	EXPECT(strstr(out.data, "/* /.??*\n") == out.data);
+	EXPECT(strstr(out.data, "wrote") == NULL);
 }
 
 TEST(nothing_in_a_box_can_be_written)
@@ -130,6 +156,6 @@ TEST(a_missing_source_is_named)
 {
 	struct err err = ERR_INIT;
 
-	EXPECT_EQ(box_bind("/no/such/source", "/tmp", false, true, &err), -ENOENT);
+	EXPECT_EQ(box_bind(-1, "/no/such/source", "/tmp", false, true, &err), -ENOENT);
 	EXPECT_STR(err.msg, "open '/no/such/source': No such file or directory");
 }

@@ -54,7 +54,7 @@ static void add(const struct root *root, const char *name, bool modules)
 	if (path_mkdir_all(-1, dir, 0755, &err) < 0)
 		printf("# %s\n", err.msg);
 	put(dir, "kernel", "an ELF");
-	put(dir, "info", "format=1\nrelease=x\nimage=53968896\n");
+	put(dir, "info", "format=3\nrelease=x\nimage=53968896\n");
 	put(dir, "modules.cpio", "modules");
 	if (modules)
 		put(dir, "modules.erofs", "erofs");
@@ -133,6 +133,21 @@ TEST(an_unknown_kernel_is_named)
 	EXPECT_EQ(kernel_set_default(root.path, "default", &err), -EINVAL);
 	err = ERR_INIT;
 	EXPECT_EQ(kernel_remove(root.path, "..", &err), -EINVAL);
+}
+
+TEST(a_kernel_of_another_format_is_refused)
+{
+	AUTO(root_done) struct root root;
+	AUTO_KERNEL struct kernel k = {0};
+	struct err err = ERR_INIT;
+	char dir[128];
+
+	root_init(&root);
+	add(&root, "6.1", false);
+	(void)snprintf(dir, sizeof(dir), "%s/kernels/6.1", root.path);
+	put(dir, "info", "format=1\nrelease=x\nimage=53968896\n");
+	EXPECT_EQ(kernel_find(root.path, "6.1", &k, &err), -EINVAL);
+	EXPECT(strstr(err.msg, "add it again") != NULL);
 }
 
 TEST(a_kernel_without_its_info_is_called_damaged)

@@ -269,6 +269,8 @@ TEST(plain_members_that_cannot_be_are_refused)
 		 "linux.intelRdt.closID: '../x' is no name"},
 		{L(SPACES ",'intelRdt':{'closID':'..'}"), "linux.intelRdt.closID: '..' is no name"},
 		{L(SPACES ",'intelRdt':{'enableMBM':1}"), "linux.intelRdt.enableMBM: int where"},
+		{L(SPACES ",'intelRdt':{'enableMonitoring':'x'}"),
+		 "linux.intelRdt.enableMonitoring: string where"},
 		{L(SPACES ",'intelRdt':{'schemata':[1]}"), "linux.intelRdt.schemata: element 0"},
 		{L(SPACES ",'memoryPolicy':{}"), "linux.memoryPolicy.mode: missing"},
 		{L(SPACES ",'memoryPolicy':{'mode':'X'}"), "linux.memoryPolicy.mode: 'X'"},

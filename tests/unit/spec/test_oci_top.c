@@ -106,6 +106,7 @@ TEST(nesting_without_end_is_refused)
 	memset(deep, '[', 200000);
 	deep[200000] = '\0';
 	EXPECT(read_text(deep, &err) < 0);
+	EXPECT(strstr(err.msg, "nested deeper"));
 }
 
 /* A megabyte in a place that is named in the message, and line ends in another. */
@@ -170,6 +171,74 @@ TEST(annotations_that_are_none_are_refused)
 		{{"'annotations':{'':'x'}"}, "annotations: a key is empty"},
 		{{"'annotations':{'a':7}"}, "annotations.a: must be a string"},
 		{{"'annotations':{'a=b':'x'}"}, "annotations.a=b: a key with '='"},
+	};
+
+	EXPECT_REFUSED(bad);
+}
+
+TEST(annotations_of_crun_are_carried_out)
+{
+	PLAN(plan,
+	     "'annotations':{'run.oci.keep_original_groups':'1','run.oci.hooks.stdout':'/o',"
+	     "'run.oci.hooks.stderr':'/e','run.oci.pidfd_receiver':'/p',"
+	     "'run.oci.mount_context_type':'rootcontext','run.oci.handler':'krun',"
+	     "'run.oci.timens_offset':'7 -5 6','run.oci.seccomp_bpf_data':'BgAAAAAA/38='}",
+	     NULL, "'namespaces':[{'type':'mount'},{'type':'time'}],'seccomp':7");
+
+	EXPECT(plan.process.keep_groups);
+	EXPECT_STR(plan.hook_out, "/o");
+	EXPECT_STR(plan.hook_err, "/e");
+	EXPECT_STR(plan.pidfd_receiver, "/p");
+	EXPECT_STR(plan.mount_context, "rootcontext");
+	EXPECT(strstr(kit_said, "run.oci.handler"));
+	EXPECT_EQ(plan.time_offsets.n, 1);
+	EXPECT_EQ(ITEM(plan.time_offsets, plan_time_offset, 0)->seconds, -5);
+	EXPECT_EQ(plan.process.seccomp.len, 8);
+	EXPECT_EQ(((const unsigned char *)plan.process.seccomp.data)[7], 0x7f);
+}
+
+#define NOTIFY                                                                                     \
+	SPACES ",'seccomp':{'defaultAction':'SCMP_ACT_ALLOW','syscalls':[{'names':['swapon'],"     \
+	       "'action':'SCMP_ACT_NOTIFY'}]}"
+
+TEST(a_receiver_is_the_listener_of_a_filter_without_one)
+{
+	PLAN(plan, "'annotations':{'run.oci.seccomp.receiver':'/r'}", NULL, NOTIFY);
+
+	EXPECT_STR(plan.process.seccomp_listener, "/r");
+}
+
+TEST(annotations_of_crun_that_cannot_be_are_refused)
+{
+	static const struct refusal bad[] = {
+		{{"'annotations':{'run.oci.mount_context_type':'x'}"},
+		 "annotations.run.oci.mount_context_type: 'x' is not"},
+		{{"'annotations':{'run.oci.hooks.stdout':'o'}"},
+		 "annotations.run.oci.hooks.stdout: 'o' is not an absolute"},
+		{{"'annotations':{'run.oci.hooks.stderr':''}"},
+		 "annotations.run.oci.hooks.stderr: '' is not an absolute"},
+		{{"'annotations':{'run.oci.pidfd_receiver':'../p'}"},
+		 "annotations.run.oci.pidfd_receiver: '../p' is not an absolute"},
+		{{"'annotations':{'run.oci.timens_offset':'7 1 1'}"},
+		 "annotations.run.oci.timens_offset: needs a time namespace"},
+		{{"'annotations':{'run.oci.timens_offset':'9 1 1'}"},
+		 "annotations.run.oci.timens_offset: '9 1 1' is no"},
+		{{"'annotations':{'run.oci.timens_offset':'boottime 1 1000000000'}"},
+		 "annotations.run.oci.timens_offset: 'boottime 1 1000000000' is no"},
+		{{"'annotations':{'run.oci.timens_offset':'monotonic 1'}"},
+		 "annotations.run.oci.timens_offset: 'monotonic 1' is no"},
+		{{"'annotations':{'run.oci.seccomp_bpf_data':'BgAA'}"},
+		 "annotations.run.oci.seccomp_bpf_data: is no filter"},
+		{{"'annotations':{'run.oci.seccomp_bpf_data':'BgAAAAAA/38'}"},
+		 "annotations.run.oci.seccomp_bpf_data: is no filter"},
+		{{"'annotations':{'run.oci.seccomp_bpf_data':'BgAA*AAA/38='}"},
+		 "annotations.run.oci.seccomp_bpf_data: is no filter"},
+		{{"'annotations':{'run.oci.seccomp.receiver':'r'}", NULL, NOTIFY},
+		 "linux.seccomp.run.oci.seccomp.receiver: must be absolute"},
+		{{"'annotations':{'run.oci.seccomp_fail_unknown_syscall':'1'}", NULL,
+		  SPACES ",'seccomp':{'defaultAction':'SCMP_ACT_ALLOW','syscalls':[{'names':['x'],"
+			 "'action':'SCMP_ACT_LOG'}]}"},
+		 "linux.seccomp.syscalls[0].names: 'x' is no system call"},
 	};
 
 	EXPECT_REFUSED(bad);

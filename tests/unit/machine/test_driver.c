@@ -24,3 +24,12 @@ TEST(other_words_of_qemu_mean_nothing)
 		  MONITOR_NOTHING);
 	EXPECT_EQ(qemu_driver.word(""), MONITOR_NOTHING);
 }
+
+TEST(the_monitor_tells_how_its_guest_ended)
+{
+	EXPECT_EQ(kvm_driver.word("poweroff exits=308 ports=308 mmio=0"), MONITOR_POWEROFF);
+	EXPECT_EQ(kvm_driver.word("reset exits=1 ports=1 mmio=0"), MONITOR_RESTART);
+	EXPECT_EQ(kvm_driver.word("triple-fault exits=1 ports=1 mmio=0"), MONITOR_RESET);
+	EXPECT_EQ(kvm_driver.word(""), MONITOR_NOTHING);
+	EXPECT_EQ(kvm_driver.word("powerofficial"), MONITOR_NOTHING);
+}

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The first process of a machine under test: says so on the serial line, by ports and not by a
+ * driver, then does what `act` on the kernel's command line (its environment) says.
+ */
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/io.h>
+#include <sys/mount.h>
+#include <sys/reboot.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysinfo.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { SERIAL = 0x3f8, SECTOR = 512, PACE_US = 20000 };
+
+static void say(const char *text)
+{
+	while (*text)
+		outb((unsigned char)*text++, SERIAL);
+}
+
+/* Drivers that lie in the initramfs, in the order in which they need one another. */
+static void load_drivers(void)
+{
+	static const char *const files[] = {"/virtio_mmio.ko", "/virtio_blk.ko"};
+
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		int fd = open(files[i], O_RDONLY | O_CLOEXEC);
+		if (fd >= 0)
+			(void)syscall(SYS_finit_module, fd, "", 0);
+		(void)close(fd);
+	}
+}
+
+/* Writes n to the disk past all caches and reads it from there; whether it is the same. */
+static int keeps(int disk, unsigned n)
+{
+	static unsigned sector[SECTOR / sizeof(unsigned)] __attribute__((aligned(SECTOR)));
+
+	sector[0] = n;
+	if (pwrite(disk, sector, SECTOR, 0) != SECTOR)
+		return 0;
+	sector[0] = 0;
+	return pread(disk, sector, SECTOR, 0) == SECTOR && sector[0] == n;
+}
+
+/* Counts for ever on one processor, into the kernel's log, which goes to the serial line; the first
+ * one's numbers go through the disk, if there is one, and into the port. */
+static void count(int cpu)
+{
+	int line = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
+	int disk = cpu == 0 ? open("/dev/vda", O_RDWR | O_DIRECT | O_CLOEXEC) : -1;
+	int port = -1;
+	cpu_set_t set;
+	char text[64];
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	(void)sched_setaffinity(0, sizeof(set), &set);
+	for (unsigned n = 1;; n++) {
+		if (port < 0 && cpu == 0) /* its driver takes a moment */
+			port = open("/dev/vport1p0", O_WRONLY | O_CLOEXEC);
+		const char *how = disk < 0 ? "-" : keeps(disk, n) ? "kept" : "lost";
+		int len = snprintf(text, sizeof(text), "<0>@COUNT %d %u %s\n", cpu, n, how);
+		if (write(line, text, (size_t)len) != len ||
+		    (port >= 0 && write(port, text, (size_t)len) != len))
+			return;
+		(void)usleep(PACE_US);
+	}
+}
+
+static void count_everywhere(int cpus)
+{
+	(void)mkdir("/dev", 0755);
+	(void)mount("dev", "/dev", "devtmpfs", 0, NULL);
+	load_drivers();
+	for (int cpu = 1; cpu < cpus; cpu++) {
+		if (fork() == 0)
+			count(cpu);
+	}
+	count(0);
+}
+
+int main(void)
+{
+	const char *act = getenv("act");
+	struct timespec up;
+	struct sysinfo info;
+	char line[128];
+
+	if (iopl(3) < 0)
+		return 1;
+	(void)clock_gettime(CLOCK_MONOTONIC, &up);
+	(void)sysinfo(&info);
+	(void)snprintf(line, sizeof(line), "@INIT up_ms=%lld total_kib=%lu cpus=%d\n",
+		       (long long)up.tv_sec * 1000 + up.tv_nsec / 1000000,
+		       info.totalram * info.mem_unit / 1024, get_nprocs());
+	say(line);
+	if (act && strcmp(act, "panic") == 0)
+		return 3;
+	if (act && strcmp(act, "restart") == 0) /* with reboot=t this is a triple fault */
+		(void)reboot(RB_AUTOBOOT);
+	if (act && strcmp(act, "count") == 0)
+		count_everywhere(get_nprocs());
+	if (act && strcmp(act, "stay") == 0)
+		(void)pause();
+	(void)reboot(RB_POWER_OFF);
+	return 2;
+}

@@ -1,0 +1,221 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""hull-monitor on real KVM: a machine that counts on each of its processors, with a disk and a port, is paused, written down, killed, and
+brought back in other processes with other descriptors. Its numbers must go on without one missing or coming twice."""
+import glob
+import hashlib
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+MONITOR = os.environ['BUILD'] + '/src/hull-monitor'
+LAB = os.environ.get('LAB_DIR', '.lab')
+MEMORY = 128 << 20
+ARGS = 'console=ttyS0 quiet panic=-1 reboot=a pci=off cryptomgr.notests printk.devkmsg=on act=count'
+PATIENCE_S = 120
+
+
+def initramfs(work):
+    root = work + '/root'
+    os.mkdir(root)
+    shutil.copy(os.environ['BUILD'] + '/tests/lab_guest_init', root + '/init')
+    for driver in ('virtio_mmio', 'virtio_blk'):
+        shutil.copy(glob.glob(f'{LAB}/*/kernel/lib/modules/*/kernel/drivers/*/{driver}.ko')[0], root)
+    with open(work + '/initramfs', 'wb') as out:
+        subprocess.run('find . | cpio -o -H newc --quiet', shell=True, cwd=root, stdout=out, check=True)
+
+
+def written(path):
+    """The file, made if it is not there, and with what it holds if it is."""
+    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), 'r+b')
+
+
+class Machine:
+    """A monitor: a cold one, or one of the files STATE and MEMORY in `work`."""
+
+    def __init__(self, work, name, cpus=1, restored=False, disk='disk', state='state', memory='memory'):
+        self.said = f'{work}/said.{name}'
+        self.control, control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.channel, channel = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        files = {'console': open(self.said, 'wb'), 'disk': open(f'{work}/{disk}', 'r+b')}
+        if restored:
+            files |= {'restore': open(f'{work}/{state}', 'rb'), 'memory-file': open(f'{work}/{memory}', 'rb')}
+        else:
+            files |= {'kernel': open(glob.glob(f'{LAB}/*/vmlinux')[0], 'rb'), 'initramfs': open(f'{work}/initramfs', 'rb')}
+        words = [f'--{name}={f.fileno()}' for name, f in files.items() if name != 'disk']
+        words += [f'--disk=root:rw:{files["disk"].fileno()}', f'--control={control.fileno()}', f'--channel={channel.fileno()}', '--port=count']
+        words += [f'--memory={MEMORY}', f'--cpus={cpus}', f'--append={ARGS}']
+        fds = [f.fileno() for f in files.values()] + [control.fileno(), channel.fileno()]
+        self.process = subprocess.Popen([MONITOR] + words, pass_fds=fds, stderr=subprocess.PIPE)
+        for f in [control, channel, *files.values()]:
+            f.close()
+        self.number = 0
+
+    def ask(self, verb, *files):
+        self.number += 1
+        socket.send_fds(self.control, [f'{self.number} {verb}'.encode()], [f.fileno() for f in files])
+        self.control.settimeout(PATIENCE_S)
+        answer = self.control.recv(20000).decode()
+        print(f'# {verb}: {answer}')
+        return answer.split(' ', 1)[1].strip()
+
+    def counts(self, cpu=0):
+        with open(self.said, encoding='latin-1') as f:
+            return [int(n) for n in re.findall(rf'@COUNT {cpu} ([0-9]+) (?:kept|-)\r?$', f.read(), re.M)]
+
+    def reaches(self, n, cpus=1):
+        """Whether each processor has said so many numbers, soon."""
+        end = time.monotonic() + PATIENCE_S
+        while any(len(self.counts(cpu)) < n for cpu in range(cpus)):
+            if time.monotonic() > end or self.process.poll() is not None:
+                with open(self.said, encoding='latin-1') as f:
+                    print('\n'.join('# ' + line.strip() for line in f.readlines()[-12:]))
+                print('# ended with', self.process.poll(), self.kill())
+                return False
+            time.sleep(0.05)
+        return True
+
+    def save(self, work, state='state', memory='memory'):
+        with written(f'{work}/{state}') as state, written(f'{work}/{memory}') as memory:
+            return self.ask('save', state, memory)
+
+    def kill(self):
+        self.process.send_signal(signal.SIGKILL)
+        return self.complaint()
+
+    def complaint(self):
+        said = self.process.communicate(timeout=PATIENCE_S)[1].decode()
+        self.control.close()
+        self.channel.close()
+        return said
+
+
+def digest(path):
+    with open(path, 'rb') as f:
+        return hashlib.sha256(f.read()).hexdigest()
+
+
+def follow_on(parts, cpus):
+    """Whether the numbers of each processor, in machines one after the other, are 1, 2, 3 …"""
+    for cpu in range(cpus):
+        numbers = [n for part in parts for n in part.counts(cpu)]
+        if numbers != list(range(1, len(numbers) + 1)):
+            print('#', numbers)
+            return False
+    return True
+
+
+def stands_and_goes_on(work, m):
+    if not m.reaches(3, 2) or m.ask('resume') != 'error the machine is not paused' or m.ask('pause') != 'ok':
+        return False
+    before = [m.counts(0), m.counts(1)]
+    time.sleep(0.5)
+    stood = [m.counts(0), m.counts(1)] == before and m.ask('pause') == 'error the machine is paused'
+    went = m.ask('resume') == 'ok' and m.reaches(max(len(b) for b in before) + 3, 2)
+    unasked = m.save(work) == 'error save: the machine is not paused'
+    return stood and went and unasked and follow_on([m], 2)
+
+
+def comes_back(work, first, cpus):
+    """Saved, and restored twice from the same files."""
+    if not first.reaches(3, cpus) or first.ask('pause') != 'ok' or first.save(work) != 'ok':
+        return False
+    first.kill()
+    shutil.copy(work + '/disk', work + '/disk-then')
+    was = digest(work + '/memory')
+    for name in ('second', 'third'):
+        shutil.copy(work + '/disk-then', work + '/disk')
+        m = Machine(work, f'{name}{cpus}', cpus, restored=True)
+        if not m.reaches(5, cpus):
+            return False
+        m.kill()
+        if not follow_on([first, m], cpus) or digest(work + '/memory') != was:
+            return False
+    return True
+
+
+def channel_goes_on(work):
+    """What the guest sends into its port arrives at the new socket."""
+    m = Machine(work, 'channel', restored=True)
+    m.channel.settimeout(PATIENCE_S)
+    heard = b''
+    while heard.count(b'\n') < 4:
+        heard += m.channel.recv(4096)
+    m.kill()
+    print('#', heard)
+    numbers = [int(n) for n in re.findall(rb'@COUNT 0 ([0-9]+) kept\n', heard)]
+    return len(numbers) >= 3 and numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+
+
+def saved_again(work):
+    """A restored machine is paused and written down like any other."""
+    second = Machine(work, 'again', restored=True)
+    if not second.reaches(3) or second.ask('pause') != 'ok' or not second.save(work).endswith('lives on that memory file'):
+        return False
+    if second.save(work, 'state2', 'memory2') != 'ok':
+        return False
+    second.kill()
+    third = Machine(work, 'once-more', restored=True, state='state2', memory='memory2')
+    went = third.reaches(3)
+    third.kill()
+    return went and third.counts()[0] == second.counts()[-1] + 1
+
+
+def refuses(work, words, **how):
+    m = Machine(work, 'refused', restored=True, **how)
+    said = m.complaint()
+    print('#', said.strip())
+    return m.process.returncode == 1 and said.count('\n') == 1 and words in said
+
+
+def refuses_what_was_changed(work):
+    with open(work + '/state', 'rb') as f:
+        state = f.read()
+    for name, content in {'edited': state[:-1] + bytes([state[-1] ^ 1]), 'cut': state[:-1], 'none': b'nothing'}.items():
+        with open(f'{work}/{name}', 'wb') as f:
+            f.write(content)
+    with open(work + '/short', 'wb') as f:
+        f.truncate(MEMORY - 4096)
+    with open(work + '/larger', 'wb') as f:
+        f.truncate(2 << 20)
+    return (refuses(work, 'checksum', state='edited') and refuses(work, 'not whole', state='cut') and refuses(work, 'no state', state='none') and
+            refuses(work, 'memory file', memory='short') and refuses(work, 'device 0', disk='larger') and refuses(work, ', 2 and ', cpus=2))
+
+
+def main():
+    work = tempfile.mkdtemp()
+    try:
+        initramfs(work)
+        with open(work + '/disk', 'wb') as f:
+            f.truncate(1 << 20)
+        two = Machine(work, 'two', 2)
+        checks = [
+            ('a machine that is paused stands still, and goes on', lambda: stands_and_goes_on(work, two)),
+            ('with two processors it comes back in another process, twice from the same files', lambda: comes_back(work, two, 2)),
+            ('so it does with one', lambda: comes_back(work, Machine(work, 'one'), 1)),
+            ('its port speaks to the new socket', lambda: channel_goes_on(work)),
+            ('one that came back is written down like any other', lambda: saved_again(work)),
+            ('what was changed, or is of another machine, is refused by one line', lambda: refuses_what_was_changed(work)),
+        ]
+        bad = False
+        for n, (sentence, check) in enumerate(checks, 1):
+            try:
+                good = check()
+            except OSError as e:
+                print('#', e)
+                good = False
+            bad |= not good
+            print(f'{"ok" if good else "not ok"} {n} - {sentence}', flush=True)
+        print(f'1..{len(checks)}')
+    finally:
+        shutil.rmtree(work)
+    return bad
+
+
+sys.exit(main())
