@@ -2,19 +2,22 @@
 /*
  * The unit that hull's starts are measured in: what the kernel itself takes for one container.
  * Bare system calls ask it for the same as `hull run --rm --network none` does: six namespaces, the
- * usual mounts, the cgroups of this host entered by `tasks`, an overlay, pivot_root, execve, wait,
- * and everything away again. No checks beyond "did it work", no options, no error texts.
+ * usual mounts, the cgroups of this host (v1's entered by `tasks`, v2's by CLONE_INTO_CGROUP), an
+ * overlay, pivot_root, execve, wait, and everything away again. No checks beyond "did it work", no
+ * error texts.
  *
- *	floor ROOT PROGRAM [ARG…]
+ *	floor [--no-cgroups] ROOT PROGRAM [ARG…]
  *
- * ROOT is a folder (made the lower one of an overlay). FLOOR_TIMES=1 prints the microseconds of
- * each step on standard error.
+ * ROOT is a folder (made the lower one of an overlay, whose upper one is below TMPDIR).
+ *FLOOR_TIMES=1 prints the microseconds of each step on standard error.
  */
 #include <errno.h>
-#include <fcntl.h>
+#include <linux/sched.h>
 #include <net/if.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,13 +32,12 @@
 #include <time.h>
 #include <unistd.h>
 
-static const char *const controllers[] = {"cpu",     "cpuacct", "cpuset", "memory", "devices",
-					  "freezer", "blkio",   "pids",   "systemd"};
-enum { N_CONTROLLERS = sizeof(controllers) / sizeof(controllers[0]) };
-static char name[64];
+#include "floor.h"
+
+static bool with_cgroups;
 static double last;
 
-static void must(long r, const char *what)
+void must(long r, const char *what)
 {
 	if (r < 0) {
 		perror(what);
@@ -52,69 +54,6 @@ static void step(const char *what)
 	if (last > 0 && getenv("FLOOR_TIMES"))
 		fprintf(stderr, "%8.0f us  %s\n", now - last, what);
 	last = now;
-}
-
-static int put(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-
-	if (fd < 0)
-		return -1;
-	ssize_t n = write(fd, text, strlen(text));
-	(void)close(fd);
-	return n < 0 ? -1 : 0;
-}
-
-static void cgroup_path(char path[static 160], size_t i, const char *file)
-{
-	(void)snprintf(path, 160, "/sys/fs/cgroup/%s/%s%s%s", controllers[i], name,
-		       *file ? "/" : "", file);
-}
-
-/* Each hierarchy that this host has; on a v2 host the one tree. */
-static void make_cgroups(void)
-{
-	static const char *const allow[] = {"c 1:3 rwm", "c 1:5 rwm", "c 1:7 rwm", "c 1:8 rwm",
-					    "c 1:9 rwm", "c 5:0 rwm", "c 5:2 rwm", "c 136:* rwm"};
-	char path[160];
-
-	for (size_t i = 0; i < N_CONTROLLERS; i++) {
-		cgroup_path(path, i, "");
-		if (mkdir(path, 0755) == 0 && strcmp(controllers[i], "cpuset") == 0) {
-			cgroup_path(path, i, "cpuset.cpus");
-			(void)put(path, "0");
-			cgroup_path(path, i, "cpuset.mems");
-			(void)put(path, "0");
-		}
-	}
-	cgroup_path(path, 4, "devices.deny");
-	if (put(path, "a") < 0)
-		return;
-	cgroup_path(path, 4, "devices.allow");
-	for (size_t i = 0; i < sizeof(allow) / sizeof(allow[0]); i++)
-		must(put(path, allow[i]), "devices.allow");
-}
-
-static void enter_cgroups(void)
-{
-	char path[160];
-
-	for (size_t i = 0; i < N_CONTROLLERS; i++) {
-		cgroup_path(path, i, "tasks");
-		if (access(path, F_OK) == 0)
-			must(put(path, "0"), "tasks");
-	}
-}
-
-static void remove_cgroups(void)
-{
-	char path[160];
-
-	for (size_t i = 0; i < N_CONTROLLERS; i++) {
-		cgroup_path(path, i, "");
-		if (rmdir(path) < 0 && errno != ENOENT)
-			perror(path);
-	}
 }
 
 static void make_dev(void)
@@ -153,25 +92,6 @@ static void make_dev(void)
 	     "mqueue");
 }
 
-static void mount_cgroups(void)
-{
-	char path[160];
-	unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
-
-	must(mount("tmpfs", "sys/fs/cgroup", "tmpfs", flags, "mode=755"), "cgroup");
-	for (size_t i = 0; i < N_CONTROLLERS; i++) {
-		const char *what = strcmp(controllers[i], "systemd") ? controllers[i]
-								     : "none,name=systemd";
-		cgroup_path(path, i, "");
-		(void)snprintf(path, sizeof(path), "sys/fs/cgroup/%s", controllers[i]);
-		must(mkdir(path, 0755), path);
-		if (mount("cgroup", path, "cgroup", flags | MS_RDONLY, what) < 0 && errno != EINVAL)
-			must(-1, path);
-	}
-	must(mount(NULL, "sys/fs/cgroup", NULL, flags | MS_REMOUNT | MS_RDONLY | MS_BIND, NULL),
-	     "cgroup");
-}
-
 static void hide_paths(void)
 {
 	static const char *const masked[] = {"proc/acpi",        "proc/asound",
@@ -203,7 +123,7 @@ static void hide_paths(void)
 static void make_root(const char *root, const char *scratch)
 {
 	char options[1024];
-	char path[256];
+	char path[320];
 
 	(void)snprintf(path, sizeof(path), "%s/upper", scratch);
 	must(mkdir(path, 0755), path);
@@ -234,9 +154,11 @@ static void loopback_up(void)
 
 static _Noreturn void child(const char *root, const char *scratch, char **argv)
 {
-	enter_cgroups();
-	must(unshare(CLONE_NEWCGROUP), "cgroup namespace");
-	step("enter cgroups");
+	if (with_cgroups) {
+		cgroups_enter();
+		must(unshare(CLONE_NEWCGROUP), "cgroup namespace");
+		step("enter cgroups");
+	}
 	must(sethostname("floor", 5), "hostname");
 	loopback_up();
 	make_root(root, scratch);
@@ -246,8 +168,10 @@ static _Noreturn void child(const char *root, const char *scratch, char **argv)
 	must(mount("sysfs", "sys", "sysfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL),
 	     "sys");
 	step("mounts");
-	mount_cgroups();
-	step("cgroup mounts");
+	if (with_cgroups) {
+		cgroups_mount();
+		step("cgroup mounts");
+	}
 	hide_paths();
 	step("hidden paths");
 	must(syscall(SYS_pivot_root, ".", "."), "pivot_root");
@@ -274,7 +198,7 @@ static void remove_scratch(const char *scratch)
 					     "upper",
 					     "root",
 					     ""};
-	char path[256];
+	char path[320];
 
 	for (size_t i = 0; i < sizeof(inside) / sizeof(inside[0]); i++) {
 		(void)snprintf(path, sizeof(path), "%s/%s", scratch, inside[i]);
@@ -283,32 +207,54 @@ static void remove_scratch(const char *scratch)
 	}
 }
 
+/* The child in its namespaces; 0 in the child. */
+static pid_t give_birth(void)
+{
+	struct clone_args args = {
+		.flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS,
+		.exit_signal = SIGCHLD,
+	};
+	int folder = with_cgroups ? cgroups_folder() : -1;
+
+	if (folder >= 0) {
+		args.flags |= CLONE_INTO_CGROUP;
+		args.cgroup = (uint64_t)folder;
+	}
+	return (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+}
+
 int main(int argc, char **argv)
 {
-	char scratch[] = "/var/tmp/hull-floor-XXXXXX";
+	const char *base = getenv("TMPDIR");
+	char scratch[200];
 	int status;
 
+	with_cgroups = argc < 2 || strcmp(argv[1], "--no-cgroups") != 0;
+	argv += !with_cgroups;
+	argc -= !with_cgroups;
 	if (argc < 3) {
-		(void)fputs("usage: floor ROOT PROGRAM [ARG...]\n", stderr);
+		(void)fputs("usage: floor [--no-cgroups] ROOT PROGRAM [ARG...]\n", stderr);
 		return 2;
 	}
+	(void)snprintf(scratch, sizeof(scratch), "%s/hull-floor-XXXXXX", base ? base : "/var/tmp");
 	step("");
 	if (!mkdtemp(scratch)) {
 		perror(scratch);
 		return 1;
 	}
-	(void)snprintf(name, sizeof(name), "hull-floor-%d", getpid());
-	make_cgroups();
-	step("make cgroups");
-	int flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS;
-	pid_t pid = (pid_t)syscall(SYS_clone, flags | SIGCHLD, NULL, NULL, NULL, 0);
-	must(pid, "clone");
+	if (with_cgroups) {
+		cgroups_make();
+		step("make cgroups");
+	}
+	pid_t pid = give_birth();
+	must(pid, "clone3");
 	if (pid == 0)
 		child(argv[1], scratch, argv + 2);
 	step("clone");
 	must(waitpid(pid, &status, 0), "wait");
 	step("child");
-	remove_cgroups();
+	if (with_cgroups)
+		cgroups_remove();
 	remove_scratch(scratch);
 	step("clean up");
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
