@@ -3,12 +3,13 @@
 B       ?= build
 PREFIX  ?= /usr/local
 MINUTES ?= 15
+LIVES   ?= 100000
 CMD     ?= sh -c 'uname -r; cat /sys/fs/cgroup/cgroup.controllers; ls -l /dev/kvm'
 MESON   ?= meson
 NEED     = @tools/install-packages
 SAN      = -Dwerror=true -Db_lundef=false
 
-.PHONY: all check check-long bench demo lab install test asan tsan fuzz lint fmt help clean
+.PHONY: all check check-long soak bench bench-lab demo lab install test asan tsan fuzz lint fmt help clean
 all:                           ## build everything into build/
 	$(NEED) build
 	@test -f $(B)/build.ninja || $(MESON) setup $(B) $(SETUP) >$(B).log || { cat $(B).log; exit 1; }
@@ -17,12 +18,20 @@ all:                           ## build everything into build/
 check:                         ## everything that must hold before a change lands (under 25 minutes)
 	$(NEED) build run check lab callers
 	@tools/check
-check-long:                    ## fuzzers, TSan, soak, kill sweeps, sharing MINUTES=15
+check-long:                    ## fuzzers, TSan, weakened builds, soak, kill sweeps, sharing MINUTES=15
 	$(NEED) build run check lab
 	@tools/check-long $(MINUTES)
+soak: all                      ## LIVES=100000 containers, 100 at once; nothing of them may be left
+	$(NEED) build run check
+	@HULL=$(CURDIR)/$(B)/src/hull LIVES=$(LIVES) SECONDS_GIVEN=86400 sh tests/soak/oci-lives.sh
 bench: all                     ## figures beside those of others, as ratios
 	$(NEED) build run bench
 	@bench/run
+bench-lab: all                 ## in the lab: the OCI runtimes' figures on cgroup v2; what machines move
+	$(NEED) build run bench lab
+	@ninja -C $(B) --quiet bench-programs
+	@BUILD=$(CURDIR)/$(B) LAB_INIT=systemd LAB_ENV='ROUNDS PAUSE MANY' LAB_SECONDS=1500 tools/lab run bench/oci
+	@BUILD=$(CURDIR)/$(B) bench/lab-io
 demo: all                      ## one image, both isolations, from nothing
 	$(NEED) build run demo
 	@tools/demo
