@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A child enters the mount namespace, and with it the container's root: there the target is
- * resolved, as any process of the container would, so that no link in it leads out.
+ * resolved, as any process of the container would, so that no link in it leads out. The child may
+ * have a thread beside it (TSan's), which must not share the root that is left: setns(2), EINVAL.
  */
 #include "container/show.h"
 
@@ -46,7 +47,7 @@ static int change_inside(void *ctx, struct err *err)
 {
 	const struct change *c = ctx;
 
-	if (setns(c->pidfd, CLONE_NEWNS) < 0)
+	if (unshare(CLONE_FS) < 0 || setns(c->pidfd, CLONE_NEWNS) < 0)
 		return err_sys(err, "enter the workload");
 	return c->mount >= 0 ? attach(c, err) : detach(c, err);
 }
