@@ -7,7 +7,7 @@ LIVES   ?= 100000
 CMD     ?= sh -c 'uname -r; cat /sys/fs/cgroup/cgroup.controllers; ls -l /dev/kvm'
 MESON   ?= meson
 NEED     = @tools/install-packages
-SAN      = -Dwerror=true -Db_lundef=false
+SAN      = -Dwerror=true -Db_lundef=false -Doptimization=1
 
 .PHONY: all check check-long soak bench bench-lab demo lab install test asan tsan fuzz lint fmt help clean
 all:                           ## build everything into build/
