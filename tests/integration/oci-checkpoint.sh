@@ -182,11 +182,12 @@ check 'with all they had' goes_on one "$seen"
 check 'a paused one is written down' sh -c '"$0" --root state pause "$1" && "$0" --root state checkpoint --image-path img-paused "$1"' "$oci" "$me-one"
 check 'nothing is left of it' is '' left
 
+# as long as the other: it may be open just then, and criu wants an open file to have the size that it had
 check 'a bind shows what it is restored from' eval '
-	echo before >file && echo after >file2 &&
+	echo before >file && echo behind >file2 &&
 	bundle long "while :; do cat /tmp/note; sleep 0.1; done" "c[\"mounts\"].append({\"destination\": \"/tmp/note\", \"type\": \"bind\", \"source\": \"$tmp/file\", \"options\": [\"bind\"]})" &&
 	up bound && soon grep -q before bound.out && hull checkpoint --image-path img-bound "$me-bound" && sed -i "s,$tmp/file,&2," long/config.json &&
-	bring_back bound --image-path img-bound --bundle long && soon grep -q after bound.out && hull delete --force "$me-bound"'
+	bring_back bound --image-path img-bound --bundle long && soon grep -q behind bound.out && hull delete --force "$me-bound"'
 check 'a folder of tmpfs keeps its files' eval '
 	bundle long "echo kept >/tmp/x; while :; do cat /tmp/x; sleep 0.1; done" "c[\"mounts\"].append({\"destination\": \"/tmp\", \"type\": \"tmpfs\", \"source\": \"tmpfs\"})" &&
 	up tmpfs && soon grep -q kept tmpfs.out && hull checkpoint --image-path img-tmpfs "$me-tmpfs" &&
