@@ -262,13 +262,13 @@ void netdev_keep(struct netdevs *n)
 	n->moved = 0;
 }
 
-void netdev_return(struct netdevs *n)
+static void bring_back(struct netdevs *n)
 {
-	const struct plan_text_pair *d = n->devices ? n->devices->items : NULL;
+	const struct plan_text_pair *d = n->devices->items;
 	struct err ignored = ERR_INIT; /* the failure that brought us here is the one to tell */
 	AUTO_CLOSE int home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-	AUTO_CLOSE int here = n->moved > 0 ? route_socket(&ignored) : -1;
-	AUTO_CLOSE int there = n->moved > 0 ? socket_in(n->netns, home, &ignored) : -1;
+	AUTO_CLOSE int here = route_socket(&ignored);
+	AUTO_CLOSE int there = socket_in(n->netns, home, &ignored);
 
 	while (n->moved > 0 && here >= 0 && there >= 0) {
 		const struct plan_text_pair *last = &d[--n->moved];
@@ -277,5 +277,11 @@ void netdev_return(struct netdevs *n)
 			  &ignored) < 0)
 			continue; /* the others may come back yet */
 	}
+}
+
+void netdev_return(struct netdevs *n)
+{
+	if (n->moved > 0)
+		bring_back(n);
 	netdev_keep(n);
 }

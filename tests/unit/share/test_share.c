@@ -594,7 +594,7 @@ TEST(messages_are_served_side_by_side)
 
 	EXPECT_EQ(start(&k), 0);
 	for (int i = 0; i < 16; i++) {
-		char name[16];
+		char name[32];
 		(void)snprintf(name, sizeof(name), "file-%d", i);
 		put(&k, name, "x");
 	}
