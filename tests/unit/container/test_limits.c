@@ -110,6 +110,13 @@ TEST(update_changes_limits_while_running)
 	}
 }
 
+static bool both_sleep(struct rig *rig)
+{
+	container_isolation.top(rig->iso, rig_top, rig);
+	return rig->top.data && strstr(rig->top.data, "sleep 999\n") &&
+	       strstr(rig->top.data, "sleep 1000\n");
+}
+
 TEST(stats_count_and_top_lists)
 {
 	if (!rig_can())
@@ -120,16 +127,15 @@ TEST(stats_count_and_top_lists)
 	EXPECT_EQ(rig_create(&rig), 0);
 	EXPECT_EQ(rig_start(&rig), 0);
 	EXPECT(rig_until(&rig, "ready", 10000));
-	(void)rig_until(&rig, "never", 50);
+	for (int i = 0; i < 100 && !both_sleep(&rig); i++)
+		(void)rig_until(&rig, "never", 50);
 	container_isolation.stats(rig.iso, rig_stats, &rig);
 	EXPECT(rig.stats.cpu_ns > 1000000);
 	EXPECT(rig.stats.memory > 0);
 	EXPECT(rig.stats.memory_peak >= rig.stats.memory);
 	EXPECT_EQ(rig.stats.pids, 2); /* the shell has become the second sleep */
 	EXPECT_EQ(rig.stats.memory_limit, 0);
-	container_isolation.top(rig.iso, rig_top, &rig);
-	EXPECT(strstr(rig.top.data, "sleep 999\n"));
-	EXPECT(strstr(rig.top.data, "sleep 1000\n"));
+	EXPECT(both_sleep(&rig));
 }
 
 TEST(pause_stops_every_process_and_resume_goes_on)
