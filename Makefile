@@ -7,7 +7,7 @@ LIVES   ?= 100000
 CMD     ?= sh -c 'uname -r; cat /sys/fs/cgroup/cgroup.controllers; ls -l /dev/kvm'
 MESON   ?= meson
 NEED     = @tools/install-packages
-SAN      = -Dwerror=true -Db_lundef=false -Doptimization=1
+SAN      = -Dwerror=true -Db_lundef=false
 
 .PHONY: all check check-long soak bench bench-lab demo lab install test asan tsan fuzz lint fmt help clean
 all:                           ## build everything into build/
@@ -45,7 +45,7 @@ test: all                      ## the quick tests alone: tree, unit, integration
 	@$(MESON) test -C $(B) --print-errorlogs; s=$$?; tools/test-summary $(B); exit $$s
 asan:                          ## unit tests under the address and undefined-behaviour sanitizers
 	$(NEED) build check
-	@tools/variant asan $(SAN) -Db_sanitize=address,undefined
+	@tools/variant asan $(SAN) -Doptimization=1 -Db_sanitize=address,undefined
 tsan:                          ## unit tests under the thread sanitizer
 	$(NEED) build check
 	@tools/variant tsan $(SAN) -Db_sanitize=thread
