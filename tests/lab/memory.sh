@@ -10,7 +10,7 @@ tmp=$(mktemp -d "${TMPDIR:-/var/tmp}/hull-memory.XXXXXX")
 cd "$tmp" || exit 1
 export HULL_ROOT="$tmp/store" HULL_ISOLATION=vm
 hull() {
-	timeout -k 10 120 "$HULL" "$@"
+	timeout -k 10 400 "$HULL" "$@" # a balloon is slow to fill where a processor is emulated, and others use the machine
 }
 finish() {
 	for id in $(hull ps -aq 2>/dev/null); do hull rm -f "$id" >/dev/null 2>&1; done
