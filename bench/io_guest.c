@@ -438,6 +438,14 @@ static void wait_for(const char *path)
 		(void)usleep(50 * 1000);
 }
 
+/* `only` of its environment names one kind of device; empty: all. */
+static bool wanted(const char *kind)
+{
+	const char *only = getenv("only");
+
+	return !only || !only[0] || strcmp(only, kind) == 0;
+}
+
 int main(int argc, char **argv)
 {
 	const char *given = getenv("seconds");
@@ -459,9 +467,12 @@ int main(int argc, char **argv)
 	load_modules();
 	wait_for("/dev/vda");
 	wait_for("/sys/class/net/eth0");
-	measure_disk();
-	measure_share();
-	measure_net();
+	if (wanted("block"))
+		measure_disk();
+	if (wanted("fs"))
+		measure_share();
+	if (wanted("net"))
+		measure_net();
 	say("@END\n");
 	(void)reboot(RB_POWER_OFF);
 	return 2;

@@ -26,7 +26,7 @@ static void refuse(int fd, const void *bytes, size_t n, int code)
 
 	memcpy(&in, bytes, n < sizeof(in) ? n : sizeof(in));
 	if (in.opcode == FUSE_FORGET || in.opcode == FUSE_BATCH_FORGET ||
-	    in.opcode == FUSE_INTERRUPT)
+	    in.opcode == FUSE_INTERRUPT || in.unique == 0)
 		return; /* nobody waits for an answer */
 	struct fuse_out_header out = {.len = sizeof(out), .error = -code, .unique = in.unique};
 	/* a monitor that is gone is noticed by the next read */
@@ -68,14 +68,18 @@ static ssize_t write_message(int fd, struct iovec *iov, int n, void *ctx)
 			      .cmsg_type = SCM_RIGHTS,
 			      .cmsg_len = CMSG_LEN(sizeof(passing))}};
 	struct msghdr message = {.msg_iov = iov, .msg_iovlen = (size_t)n};
+	struct fuse_out_header out;
 
 	(void)ctx;
+	memcpy(&out, iov[0].iov_base, sizeof(out)); /* how libfuse begins each */
 	if (passing >= 0) {
 		memcpy(CMSG_DATA(&control.head), &passing, sizeof(passing));
 		message.msg_control = &control;
 		message.msg_controllen = sizeof(control);
 	}
 	passing = -1;
+	if (out.unique == 0) /* asked by who wants no answer */
+		return out.len;
 	return sendmsg(fd, &message, MSG_NOSIGNAL);
 }
 

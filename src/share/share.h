@@ -113,7 +113,8 @@ int message_judge(const void *bytes, size_t n);
 
 /*
  * Answers what comes over the socket (SOCK_SEQPACKET, taken) until its other side is gone, by
- * threads of its own, this one among them, each confined if so wished. Ends the process then; comes
+ * threads of its own, this one among them, each confined if so wished. A message numbered 0 is
+ * carried out and not answered. Ends the process then; comes
  * back only to tell what failed.
  */
 int share_serve(int channel, bool confined, struct err *err) HULL_MUST_CHECK;

@@ -23,15 +23,19 @@
 /* The queue for forgetting and interrupting comes first (section 5.11.2). */
 enum { URGENT, REQUESTS, QUEUES };
 
+/* An answer of so many bytes is small: it is received in one go, and copied. */
+enum { NARROW = 4096 + 512 };
+
 /* What the share has been asked, and where the answer goes. */
 struct fs_request {
 	uint64_t unique; /* the guest's number */
 	uint32_t opcode; /* 0: free */
+	bool wide; /* its answer may be more than NARROW bytes */
 	uint32_t generation;
 	struct chain chain;
 };
 
-/* How an answer begins; of an open, all of it. */
+/* How an answer begins; of an open, all of it; of a small one, too. */
 struct answer {
 	struct fuse_out_header head;
 	union {
@@ -40,6 +44,7 @@ struct answer {
 			struct fuse_entry_out entry;
 			struct fuse_open_out open;
 		} create;
+		uint8_t body[NARROW - sizeof(struct fuse_out_header)];
 	};
 };
 
@@ -49,7 +54,13 @@ static bool is_silent(uint32_t opcode)
 	return opcode == FUSE_FORGET || opcode == FUSE_BATCH_FORGET || opcode == FUSE_INTERRUPT;
 }
 
-/* The header that tells of a failure. */
+/* Messages whose answer tells nothing: the guest has it at once, and the share gives none. */
+static bool is_farewell(uint32_t opcode)
+{
+	return opcode == FUSE_RELEASE || opcode == FUSE_RELEASEDIR;
+}
+
+/* The header that tells of a failure, or with code 0 of a success. */
 static int64_t refuse(const struct chain *c, uint64_t unique, int code)
 {
 	struct fuse_out_header out = {.len = sizeof(out), .error = -code, .unique = unique};
@@ -62,6 +73,7 @@ static int64_t refuse(const struct chain *c, uint64_t unique, int code)
 static void requests_clear(struct fs *f)
 {
 	f->n_free = FS_REQUESTS_MAX;
+	f->n_wide = 0;
 	for (size_t i = 0; i < FS_REQUESTS_MAX; i++) {
 		f->free[i] = (uint8_t)i;
 		f->requests[i].opcode = 0;
@@ -86,6 +98,7 @@ static struct fs_request *request_of(const struct fs *f, uint64_t number)
 static void request_free(struct fs *f, struct fs_request *r)
 {
 	r->opcode = 0;
+	f->n_wide -= r->wide;
 	f->free[f->n_free++] = (uint8_t)(r - f->requests);
 }
 
@@ -111,50 +124,101 @@ static void lose(struct fs *f)
 /* --- from the guest --- */
 
 /* 1, 0 when the socket is full, -1 when the share is gone. */
-static int send_message(struct fs *f, const struct chain *c, struct fuse_in_header *head)
+static int send_parts(struct fs *f, struct iovec *iov, size_t n, size_t bytes)
 {
-	struct iovec iov[1 + QUEUE_MAX] = {{head, sizeof(*head)}};
-	size_t n = chain_part(c, false, sizeof(*head), c->out_bytes, iov + 1);
-	struct msghdr message = {.msg_iov = iov, .msg_iovlen = 1 + n};
+	struct msghdr message = {.msg_iov = iov, .msg_iovlen = n};
 	ssize_t r;
 
 	do
 		r = sendmsg(f->share, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
 	while (r < 0 && errno == EINTR);
+	f->full = f->full || (r < 0 && errno == EAGAIN);
 	if (r < 0)
 		return errno == EAGAIN ? 0 : -1;
-	return (size_t)r == c->out_bytes ? 1 : -1;
+	return (size_t)r == bytes ? 1 : -1;
+}
+
+/* The guest's message under a header of ours. */
+static int send_message(struct fs *f, const struct chain *c, struct fuse_in_header *head)
+{
+	struct iovec iov[1 + QUEUE_MAX] = {{head, sizeof(*head)}};
+	size_t n = chain_part(c, false, sizeof(*head), c->out_bytes, iov + 1);
+
+	return send_parts(f, iov, 1 + n, c->out_bytes);
+}
+
+/* Hands the share a message that it does not answer, for it gets the number 0. */
+static int64_t say(struct fs *f, const struct chain *c, struct fuse_in_header *head)
+{
+	bool silent = is_silent(head->opcode);
+	uint64_t unique = head->unique;
+
+	head->unique = 0;
+	int sent = send_message(f, c, head);
+	if (sent == 0)
+		return VIRTIO_LATER;
+	if (sent < 0)
+		lose(f);
+	return silent ? 0 : refuse(c, unique, sent < 0 ? ENOTCONN : 0);
 }
 
 /* Hands the message to the share, and keeps the chain until it answers. */
 static int64_t ask(struct fs *f, const struct chain *c, struct fuse_in_header *head)
 {
-	bool silent = is_silent(head->opcode);
-	struct fs_request *r = NULL;
 	uint64_t unique = head->unique;
 
-	if (!silent) {
-		if (f->n_free == 0)
-			return VIRTIO_LATER; /* until there is an answer */
-		r = &f->requests[f->free[f->n_free - 1]];
-		head->unique = number_of(f, r);
-	}
+	if (f->n_free == 0)
+		return VIRTIO_LATER; /* until there is an answer */
+	struct fs_request *r = &f->requests[f->free[f->n_free - 1]];
+	head->unique = number_of(f, r);
 	int sent = send_message(f, c, head);
-	if (sent == 0) {
-		f->full = true;
+	if (sent == 0)
 		return VIRTIO_LATER;
-	}
 	if (sent < 0) {
 		lose(f);
-		return silent ? 0 : refuse(c, unique, ENOTCONN);
+		return refuse(c, unique, ENOTCONN);
 	}
-	if (!r)
-		return 0;
 	f->n_free--;
 	r->unique = unique;
 	r->opcode = head->opcode;
 	r->chain = *c;
+	r->wide = c->in_bytes > NARROW;
+	f->n_wide += r->wide;
 	return VIRTIO_KEPT;
+}
+
+/* Tells the share what is forgotten, all in one message. False: it has no room for that now. */
+static bool say_forgotten(struct fs *f)
+{
+	struct fuse_batch_forget_in in = {.count = f->n_forgotten};
+	size_t n = f->n_forgotten * sizeof(f->forgotten[0]);
+	struct fuse_in_header head = {.len = (uint32_t)(sizeof(head) + sizeof(in) + n),
+				      .opcode = FUSE_BATCH_FORGET};
+	struct iovec iov[] = {{&head, sizeof(head)}, {&in, sizeof(in)}, {f->forgotten, n}};
+
+	_Static_assert(sizeof(f->forgotten[0]) == sizeof(struct fuse_forget_one), "as it is sent");
+	if (n == 0 || f->share < 0)
+		return true;
+	int sent = send_parts(f, iov, sizeof(iov) / sizeof(iov[0]), head.len);
+	if (sent == 0)
+		return false;
+	f->n_forgotten = 0;
+	if (sent < 0)
+		lose(f);
+	return true;
+}
+
+/* A guest that needs memory forgets hundreds of nodes, each by a message. */
+static int64_t forget(struct fs *f, const struct chain *c, uint64_t node)
+{
+	struct fuse_forget_in in;
+
+	if (chain_read(c, sizeof(struct fuse_in_header), &in, sizeof(in)) != sizeof(in))
+		return 0;
+	if (f->n_forgotten == FS_FORGETS_MAX && !say_forgotten(f))
+		return VIRTIO_LATER;
+	f->forgotten[f->n_forgotten++] = (struct fs_forgotten){node, in.nlookup};
+	return 0;
 }
 
 /* Reads what the host has in memory; bytes, or -1 when that is the share's to do. */
@@ -223,9 +287,11 @@ static int64_t serve_chain(struct virtio *v, const struct chain *c)
 		return silent ? 0 : refuse(c, in.unique, E2BIG);
 	if (in.opcode == FUSE_READ)
 		return read_file(f, c, &in);
+	if (in.opcode == FUSE_FORGET)
+		return forget(f, c, in.nodeid);
 	if (in.opcode == FUSE_RELEASE)
 		forget_file(f, c);
-	return ask(f, c, &in);
+	return silent || is_farewell(in.opcode) ? say(f, c, &in) : ask(f, c, &in);
 }
 
 static void serve(struct virtio *v)
@@ -236,6 +302,7 @@ static void serve(struct virtio *v)
 	f->full = false;
 	virtio_each(v, URGENT, serve_chain);
 	virtio_each(v, REQUESTS, serve_chain);
+	(void)say_forgotten(f); /* what somebody waits for goes first */
 	if (f->watch)
 		(void)!watch_events(f->watch, EPOLLIN | (f->full ? (uint32_t)EPOLLOUT : 0),
 				    &ignored);
@@ -267,50 +334,72 @@ static int passed_fd(struct msghdr *message)
 	return fd;
 }
 
-/* Takes the next answer off the socket: its header to *a, what follows straight to the guest. */
-static bool take(struct fs *f, const struct fs_request *r, struct answer *a)
+/* Takes the next answer off the socket, and its descriptor or -1; its length, however much of it
+ * found room. */
+static ssize_t take(struct fs *f, struct iovec *iov, size_t n, int *ret_fd)
 {
 	union {
 		struct cmsghdr head;
 		char bytes[CMSG_SPACE(sizeof(int))];
 	} control;
-	struct iovec iov[1 + QUEUE_MAX] = {{&a->head, sizeof(a->head)}};
 	struct msghdr message = {.msg_iov = iov,
-				 .msg_iovlen = 1,
+				 .msg_iovlen = n,
 				 .msg_control = &control,
 				 /* without the padding, into which a second one would fit */
 				 .msg_controllen = CMSG_LEN(sizeof(int))};
 
-	if (r)
-		message.msg_iovlen += chain_part(&r->chain, true, sizeof(a->head),
-						 a->head.len - sizeof(a->head), iov + 1);
-	if (recvmsg(f->share, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) < 0)
-		return false;
-	note_file(f, r ? r->opcode : 0, a, passed_fd(&message));
-	return true;
+	ssize_t r = recvmsg(f->share, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC | MSG_TRUNC);
+	if (r >= 0)
+		*ret_fd = passed_fd(&message);
+	return r;
+}
+
+/* Whose answer the next one is must be known before, for it goes straight into the guest's
+ * buffers: that takes a second look. Returns as take() does. */
+static ssize_t take_large(struct fs *f, struct answer *a, int *ret_fd)
+{
+	struct iovec iov[1 + QUEUE_MAX] = {{a, sizeof(a->head)}};
+	size_t n = 1;
+
+	ssize_t r = recv(f->share, a, sizeof(a->head) + sizeof(a->create),
+			 MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
+	if (r < (ssize_t)sizeof(a->head) || (size_t)r != a->head.len)
+		return r;
+	const struct fs_request *to = request_of(f, a->head.unique);
+	if (to && a->head.len <= to->chain.in_bytes)
+		n += chain_part(&to->chain, true, sizeof(a->head), a->head.len - sizeof(a->head),
+				iov + 1);
+	return take(f, iov, n, ret_fd);
+}
+
+static ssize_t take_small(struct fs *f, struct answer *a, int *ret_fd)
+{
+	struct iovec iov = {a, sizeof(*a)};
+
+	return take(f, &iov, 1, ret_fd);
 }
 
 /* 1: one answer was taken; 0: there is none; -1: the share is gone. */
 static int receive(struct fs *f)
 {
 	struct queue *q = &f->v.queues[REQUESTS];
+	bool large = f->n_wide > 0;
 	struct answer a;
+	int fd = -1;
 
-	ssize_t n = recv(f->share, &a, sizeof(a), MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
+	ssize_t n = large ? take_large(f, &a, &fd) : take_small(f, &a, &fd);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return 0;
-	if (n < (ssize_t)sizeof(a.head) || (size_t)n != a.head.len)
-		return -1;
-	struct fs_request *r = request_of(f, a.head.unique);
+	bool sound = n >= (ssize_t)sizeof(a.head) && (size_t)n == a.head.len;
+	struct fs_request *r = sound ? request_of(f, a.head.unique) : NULL;
 	bool fits = r && a.head.len <= r->chain.in_bytes;
-	if (!take(f, fits ? r : NULL, &a))
-		return -1;
+	note_file(f, fits ? r->opcode : 0, &a, fd);
 	if (!r) /* asked before a reset */
-		return 1;
+		return sound ? 1 : -1;
 	a.head.unique = r->unique;
 	int64_t written = a.head.len;
 	if (fits)
-		(void)chain_write(&r->chain, 0, &a.head, sizeof(a.head));
+		(void)chain_write(&r->chain, 0, &a, large ? sizeof(a.head) : a.head.len);
 	else
 		written = refuse(&r->chain, r->unique, EIO);
 	queue_push(q, r->chain.head, (uint32_t)written);

@@ -23,6 +23,12 @@ enum {
 	FS_TAG_MAX = 36,
 	FS_MESSAGE_MAX = 192 * 1024,
 	FS_REQUESTS_MAX = 64, /* with the share at one time */
+	FS_FORGETS_MAX = 128, /* told to the share in one message */
+};
+
+/* What the guest has forgotten and the share is to hear of, as <linux/fuse.h> writes it. */
+struct fs_forgotten {
+	uint64_t node, lookups;
 };
 
 struct fs {
@@ -32,7 +38,10 @@ struct fs {
 	struct fs_request *requests; /* owned; FS_REQUESTS_MAX */
 	uint16_t n_free;
 	uint8_t free[FS_REQUESTS_MAX]; /* which of them are, the one used last on top */
+	unsigned n_wide; /* of those that are not: whose answer may be a large one */
 	uint32_t generation; /* counts resets: answers to questions before one are nobody's */
+	uint32_t n_forgotten;
+	struct fs_forgotten forgotten[FS_FORGETS_MAX];
 	bool full; /* the socket takes no more for now */
 	struct fs_files files;
 };

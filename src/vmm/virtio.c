@@ -75,7 +75,7 @@ void virtio_kick(struct virtio *v)
 {
 	uint64_t one = 1;
 
-	ssize_t n = write(v->kick, &one, sizeof(one)); /* full means: it is due anyway */
+	ssize_t n = write(v->kick, &one, sizeof(one)); /* never full */
 	(void)n;
 }
 
@@ -115,10 +115,6 @@ void virtio_each(struct virtio *v, unsigned queue, virtio_fn *fn)
 
 void virtio_kicked(struct virtio *v)
 {
-	uint64_t times;
-
-	ssize_t n = read(v->kick, &times, sizeof(times)); /* nothing there: served already */
-	(void)n;
 	(void)pthread_mutex_lock(&v->lock);
 	if (virtio_alive(v))
 		v->ops->serve(v);

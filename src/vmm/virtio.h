@@ -56,7 +56,7 @@ struct virtio {
 	const struct gmem *mem; /* borrowed */
 	const char *label; /* a disk's serial, a share's tag, a port's name; borrowed; NULL: none */
 	pthread_mutex_t lock;
-	int kick; /* eventfd: the guest notifies; owned */
+	int kick; /* eventfd: the guest notifies, by edges; owned */
 	int irq; /* eventfd: interrupts the guest; owned */
 	uint64_t offered, features; /* features: those agreed on */
 	bool absent; /* a place for a device: the guest reads the device id 0 (section 4.2.3.1) */
@@ -85,7 +85,7 @@ void virtio_read(struct virtio *v, uint32_t at, void *bytes, size_t n);
 /* A guest's write; odd ones are ignored. */
 void virtio_write(struct virtio *v, uint32_t at, const void *bytes, size_t n);
 
-/* Takes the notification and serves the queues; from the I/O thread. */
+/* Serves the queues after a notification; from the I/O thread. */
 void virtio_kicked(struct virtio *v);
 
 /* Whether queues may be served: the driver is ready and did not break the rules, and the machine

@@ -170,7 +170,8 @@ static int kicked(void *ctx, int fd, uint32_t events, struct err *err)
 }
 
 /* The device takes the next address and line, and is served by `loop`. Its notifications do not
- * even reach this process's vCPU threads: the kernel turns them into its eventfd. */
+ * even reach this process's vCPU threads: the kernel turns them into its eventfd, which is never
+ * read, for each notification is an edge. */
 static int plug(struct vmm *m, struct virtio *v, struct loop *loop, struct err *err)
 {
 	unsigned slot = m->bus.n;
@@ -186,7 +187,7 @@ static int plug(struct vmm *m, struct virtio *v, struct loop *loop, struct err *
 		return err_sys(err, "connect the notifications of device %u", slot);
 	int r = connect_line(m, v->irq, ARCH_FIRST_LINE + slot, err);
 	if (r == 0)
-		r = loop_watch(loop, v->kick, EPOLLIN, kicked, v, &watch, err);
+		r = loop_watch(loop, v->kick, EPOLLIN | EPOLLET, kicked, v, &watch, err);
 	if (r < 0)
 		return r;
 	m->bus.devices[m->bus.n++] = v;

@@ -515,7 +515,6 @@ static void tell(struct kit *k, uint32_t opcode, uint64_t node, const void *fixe
 	uint8_t bytes[256];
 	struct fuse_in_header in = {.len = (uint32_t)(sizeof(in) + n),
 				    .opcode = opcode,
-				    .unique = ++k->unique,
 				    .nodeid = node};
 
 	memcpy(bytes, &in, sizeof(in));
@@ -572,12 +571,52 @@ TEST(messages_that_lie_about_their_length_never_reach_libfuse)
 	EXPECT_EQ(ask_as(&k, 4711, ROOT, NULL, 0, NULL, 0), ENOSYS);
 	EXPECT_EQ(ask_as(&k, FUSE_IOCTL, ROOT, NULL, 0, NULL, 0), ENOSYS);
 	/* a header that lies */
-	struct fuse_in_header in = {.len = 4000, .opcode = FUSE_READLINK, .nodeid = ROOT};
+	struct fuse_in_header in = {.len = 4000,
+				    .opcode = FUSE_READLINK,
+				    .unique = 99,
+				    .nodeid = ROOT};
 	EXPECT_EQ(send(k.wire, &in, sizeof(in), 0), sizeof(in));
 	EXPECT(recv(k.wire, k.body, BYTES_MAX, 0) > 0);
-	EXPECT_EQ(send(k.wire, &in, 7, 0), 7);
-	EXPECT(recv(k.wire, k.body, BYTES_MAX, 0) > 0);
+	EXPECT_EQ(send(k.wire, &in, 7, 0), 7); /* too short to have a number to answer to */
 	EXPECT_EQ(ask_as(&k, FUSE_GETATTR, ROOT, &attr, sizeof(attr), NULL, 0), 0);
+	EXPECT(stop(&k));
+}
+
+/* Whether the share has answered all it is going to, beside the next message. */
+static bool is_silent(struct kit *k)
+{
+	struct fuse_getattr_in in = {0};
+	uint8_t more;
+
+	return ask_as(k, FUSE_GETATTR, ROOT, &in, sizeof(in), NULL, 0) == 0 &&
+	       recv(k->wire, &more, 1, MSG_DONTWAIT) < 0;
+}
+
+TEST(what_is_numbered_0_is_carried_out_without_an_answer)
+{
+	AUTO_KIT struct kit k;
+	struct fuse_open_in open_in = {.flags = O_RDONLY};
+	struct fuse_open_out opened;
+	int code = 0;
+
+	EXPECT_EQ(start(&k), 0);
+	put(&k, "file", "content");
+	EXPECT_EQ(ASK_NAME(&k, FUSE_LOOKUP, ROOT, "file"), 0);
+	uint64_t node = entry_node(&k);
+	AUTO_CLOSE int fd = open_with_fd(&k, node, O_RDONLY, &opened);
+	EXPECT(fd >= 0);
+	struct fuse_release_in release = {.fh = opened.fh};
+	struct fuse_read_in read_in = {.fh = opened.fh, .size = 4};
+	tell(&k, FUSE_RELEASE, node, &release, sizeof(release));
+	/* another thread may be served first */
+	for (int tries = 0; code == 0 && tries < 1000; tries++)
+		code = ASK(&k, FUSE_READ, node, read_in, "");
+	EXPECT_EQ(code, EBADF);
+	/* nor is what cannot be carried out, or is no message */
+	tell(&k, FUSE_RELEASE, node, &release, sizeof(release));
+	tell(&k, FUSE_GETATTR, ROOT, "short", 5);
+	tell(&k, FUSE_OPEN, node, &open_in, sizeof(open_in));
+	EXPECT(is_silent(&k));
 	EXPECT(stop(&k));
 }
 

@@ -76,7 +76,7 @@ static void *echo(void *ctx)
 			return NULL;
 		e->heard++;
 		memcpy(&in, bytes, sizeof(in));
-		if (in.opcode == FUSE_FORGET)
+		if (in.opcode == FUSE_BATCH_FORGET)
 			continue;
 		struct fuse_out_header out = {.len = (uint32_t)n, .unique = in.unique};
 		memcpy(bytes, &out, sizeof(out));
@@ -187,8 +187,9 @@ TEST(a_share_that_is_gone_fails_each_request_and_harms_nobody)
 
 /* --- a share that the test is itself --- */
 
-/* Offers a message, an opcode's structure behind its header, with room for an answer at `to`. */
-static void offer(struct kit *k, uint32_t opcode, const void *fixed, size_t n, uint64_t to)
+/* Offers a message, an opcode's structure behind its header, with `room` for an answer at `to`. */
+static void offer_room(struct kit *k, uint32_t opcode, const void *fixed, size_t n, uint64_t to,
+		       uint32_t room)
 {
 	struct rig_queue *g = &k->g[REQUESTS];
 	uint16_t head = g->next % RIG_SIZE;
@@ -200,21 +201,34 @@ static void offer(struct kit *k, uint32_t opcode, const void *fixed, size_t n, u
 	memcpy(rig_at(k->mem, at), &in, sizeof(in));
 	memcpy(rig_at(k->mem, at + sizeof(in)), fixed, n);
 	rig_buffer(g, at, in.len, false, true);
-	rig_buffer(g, to, ROOM, true, false);
+	rig_buffer(g, to, room, true, false);
 	rig_offer(g, head);
 	virtio_kicked(&k->fs.v);
 }
 
-/* The number of the next message that the share gets; 0: there is none. */
-static uint64_t heard(const struct kit *k, uint32_t opcode)
+static void offer(struct kit *k, uint32_t opcode, const void *fixed, size_t n, uint64_t to)
 {
-	struct {
-		struct fuse_in_header head;
-		uint8_t rest[200];
-	} m;
+	offer_room(k, opcode, fixed, n, to, ROOM);
+}
+
+struct heard {
+	struct fuse_in_header head;
+	uint8_t body[4096];
+};
+
+/* The next message that the share gets; of length 0 when there is none, or it is another's. */
+static struct heard hear(const struct kit *k, uint32_t opcode)
+{
+	struct heard m = {0};
 
 	ssize_t n = recv(k->ours, &m, sizeof(m), MSG_DONTWAIT);
-	return n >= (ssize_t)sizeof(m.head) && m.head.opcode == opcode ? m.head.unique : 0;
+	return n >= (ssize_t)sizeof(m.head) && m.head.opcode == opcode ? m : (struct heard){0};
+}
+
+/* Its number; 0: there is none. */
+static uint64_t heard(const struct kit *k, uint32_t opcode)
+{
+	return hear(k, opcode).head.unique;
 }
 
 /* Answers with the first n bytes of `body`, and a descriptor unless it is -1. */
@@ -354,10 +368,113 @@ TEST(a_file_that_came_with_an_open_is_read_without_the_share)
 	EXPECT(heard(&k, FUSE_READ) != 0);
 	struct fuse_release_in release = {.fh = 5};
 	offer(&k, FUSE_RELEASE, &release, sizeof(release), ANSWER + 2 * ROOM);
-	EXPECT(heard(&k, FUSE_RELEASE) != 0);
+	EXPECT_EQ(rig_used(&k.g[REQUESTS], NULL), 2); /* at once: it is told nothing */
+	EXPECT_EQ(answer_at(&k, ANSWER + 2 * ROOM).len, sizeof(struct fuse_out_header));
+	EXPECT_EQ(answer_at(&k, ANSWER + 2 * ROOM).error, 0);
+	EXPECT_EQ(hear(&k, FUSE_RELEASE).head.unique, 0);
 	in = (struct fuse_read_in){.fh = 5, .size = 4};
 	offer(&k, FUSE_READ, &in, sizeof(in), to);
 	EXPECT(heard(&k, FUSE_READ) != 0);
+}
+
+/* Offers that so many nodes from `node` on are forgotten. */
+static void offer_forgets(struct kit *k, uint64_t node, unsigned n)
+{
+	struct rig_queue *g = &k->g[URGENT];
+
+	for (unsigned i = 0; i < n; i++) {
+		uint16_t head = g->next % RIG_SIZE;
+		uint64_t at = MESSAGE + 0x8000 + (uint64_t)head * 256;
+		struct {
+			struct fuse_in_header head;
+			struct fuse_forget_in body;
+		} m = {{.len = sizeof(m), .opcode = FUSE_FORGET, .unique = 1, .nodeid = node + i},
+		       {.nlookup = 7}};
+		memcpy(rig_at(k->mem, at), &m, sizeof(m));
+		rig_buffer(g, at, sizeof(m), false, false);
+		rig_offer(g, head);
+	}
+	virtio_kicked(&k->fs.v);
+}
+
+/* How many nodes the share is told to forget next, the first of them in *ret. */
+static uint32_t forgotten(const struct kit *k, struct fuse_forget_one *ret)
+{
+	struct heard m = hear(k, FUSE_BATCH_FORGET);
+	struct fuse_batch_forget_in in;
+
+	memcpy(&in, m.body, sizeof(in));
+	memcpy(ret, m.body + sizeof(in), sizeof(*ret));
+	bool right = m.head.unique == 0 &&
+		     m.head.len == sizeof(m.head) + sizeof(in) + in.count * sizeof(*ret);
+	return right ? in.count : 0;
+}
+
+TEST(the_share_is_told_at_once_of_all_that_is_forgotten)
+{
+	AUTO_KIT struct kit k;
+	struct fuse_forget_one first;
+
+	EXPECT_EQ(kit_init(&k), 0);
+	offer_forgets(&k, 100, 10);
+	EXPECT_EQ(rig_used(&k.g[URGENT], NULL), 10);
+	EXPECT_EQ(forgotten(&k, &first), 10);
+	EXPECT_EQ(first.nodeid, 100);
+	EXPECT_EQ(first.nlookup, 7);
+	EXPECT_EQ(forgotten(&k, &first), 0);
+}
+
+TEST(nothing_that_is_forgotten_is_lost_while_the_share_has_no_room)
+{
+	AUTO_KIT struct kit k;
+	struct fuse_forget_one first;
+	unsigned n = 0, taken = 0;
+	char filler[64] = "";
+
+	EXPECT_EQ(kit_init(&k), 0);
+	while (send(k.theirs, filler, sizeof(filler), MSG_DONTWAIT) > 0)
+		;
+	for (; n <= FS_FORGETS_MAX; n += 10) {
+		offer_forgets(&k, n, 10);
+		taken += rig_used(&k.g[URGENT], NULL);
+	}
+	EXPECT_EQ(taken, FS_FORGETS_MAX);
+	while (recv(k.ours, filler, sizeof(filler), MSG_DONTWAIT) > 0)
+		;
+	go_on(&k, 30);
+	EXPECT_EQ(forgotten(&k, &first), FS_FORGETS_MAX);
+	EXPECT_EQ(first.nodeid, 0);
+	EXPECT_EQ(forgotten(&k, &first), n - FS_FORGETS_MAX);
+	EXPECT_EQ(first.nodeid, FS_FORGETS_MAX);
+}
+
+TEST(large_answers_and_small_ones_find_their_way)
+{
+	AUTO_KIT struct kit k;
+	struct fuse_getattr_in in = {0};
+	static uint8_t body[60000];
+	uint64_t numbers[2];
+
+	EXPECT_EQ(kit_init(&k), 0);
+	memset(body, 'b', sizeof(body));
+	offer(&k, FUSE_GETATTR, &in, sizeof(in), ANSWER);
+	numbers[0] = heard(&k, FUSE_GETATTR);
+	reply(&k, numbers[0], body, sizeof(body), -1); /* more than there is room for */
+	EXPECT_EQ(comes_back(&k, &k.g[REQUESTS]), 1);
+	EXPECT_EQ(answer_at(&k, ANSWER).error, -EIO);
+	offer_room(&k, FUSE_READDIR, &in, sizeof(in), ANSWER + ROOM, sizeof(body) + 100);
+	numbers[1] = heard(&k, FUSE_READDIR);
+	offer(&k, FUSE_GETATTR, &in, sizeof(in), ANSWER);
+	numbers[0] = heard(&k, FUSE_GETATTR);
+	reply(&k, numbers[0], "small", 5, -1);
+	reply(&k, numbers[1], body, sizeof(body), -1);
+	go_on(&k, 30);
+	EXPECT_EQ(rig_used(&k.g[REQUESTS], NULL), 2);
+	EXPECT_EQ(answer_at(&k, ANSWER).len, sizeof(struct fuse_out_header) + 5);
+	EXPECT_EQ(answer_at(&k, ANSWER + ROOM).len, sizeof(struct fuse_out_header) + sizeof(body));
+	EXPECT_EQ(memcmp(rig_at(k.mem, ANSWER + ROOM + sizeof(struct fuse_out_header)), body,
+			 sizeof(body)),
+		  0);
 }
 
 static int lowest_free(void)
