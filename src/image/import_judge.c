@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The policy at a pull. Signatures are over the manifest, whose digest is known before its layers
- * come: what is refused costs two documents and nothing on disk. */
+/* The policy at a pull. Signatures are over the manifest, or an index on the way to it, whose
+ * digests are known before its layers come: what is refused costs a few documents and nothing on
+ * disk. */
 #include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 
 #include "base/err.h"
+#include "base/json.h"
+#include "image/image.h"
 #include "image/import_pull.h"
 #include "image/policy.h"
 #include "image/sign.h"
@@ -13,9 +17,35 @@
 /* What is judged; its signatures are fetched when first asked for. */
 struct judged {
 	struct import_pull *pull;
-	const char *digest;
+	const struct import_spec *spec;
+	struct signable signable;
 	bool fetched;
 };
+
+/* Where the image says what it is for, its indexes have to say the same. */
+static int find_signable(struct judged *j, struct err *err)
+{
+	AUTO(auto_json_free) struct json_object *doc = NULL;
+	AUTO_IMAGE struct image image = {0};
+	const char *config = j->spec->config;
+
+	int r = json_parse(config, strlen(config), IMAGE_JSON_MAX, "image config", &doc, err);
+	if (r == 0)
+		r = image_parse_config(doc, &image, err);
+	return r < 0 ? r
+		     : signable_find(&j->pull->signatures.indexes, j->spec->manifest_digest, &image,
+				     &j->signable, err);
+}
+
+static int fetch(struct judged *j, struct err *err)
+{
+	int r = find_signable(j, err);
+
+	for (size_t i = 0; r == 0 && i < j->signable.n; i++)
+		r = signatures_fetch(j->pull->registry, j->signable.digest[i], &j->pull->signatures,
+				     err);
+	return r;
+}
 
 /* A policy_verify_fn. */
 static int verify(void *ctx, const char *repository, const struct strv *keys, struct err *why,
@@ -27,15 +57,15 @@ static int verify(void *ctx, const char *repository, const struct strv *keys, st
 
 	int r = trusted_open((const char *const *)keys->v, keys->n, &trusted, err);
 	if (r == 0 && !j->fetched)
-		r = signatures_fetch(j->pull->registry, j->digest, list, err);
+		r = fetch(j, err);
 	j->fetched = r == 0;
-	return r < 0 ? r : signatures_judge(list, &trusted, j->digest, repository, why, err);
+	return r < 0 ? r : signatures_judge(list, &trusted, &j->signable, repository, why, err);
 }
 
 int import_pull_judge(struct import_pull *pull, const char *name, const struct import_spec *spec,
 		      struct err *err)
 {
-	struct judged judged = {.pull = pull, .digest = spec->manifest_digest};
+	struct judged judged = {.pull = pull, .spec = spec};
 
 	return policy_ask(&(struct policy_question){.name = name,
 						    .shown = name,
@@ -46,10 +76,6 @@ int import_pull_judge(struct import_pull *pull, const char *name, const struct i
 
 int import_pull_keep(const struct import_pull *pull, const char *id, struct err *err)
 {
-	int r = 0;
-
-	for (size_t i = 0; r == 0 && i < pull->signatures.n; i++)
-		r = signatures_keep(pull->store, id, pull->signatures.v[i].payload,
-				    pull->signatures.v[i].base64, err);
-	return r;
+	return pull->signatures.n > 0 ? signatures_keep(pull->store, id, &pull->signatures, err)
+				      : 0;
 }

@@ -25,7 +25,7 @@ struct import_pull {
 	bool no_verify; /* see registry_target */
 	struct registry *registry; /* owned, as all below */
 	struct progress *progress;
-	struct signatures signatures; /* that the policy wanted to see */
+	struct signatures signatures; /* that the policy wanted to see, and indexes */
 	struct partial *partials; /* one for each layer, fd -1 for those that need none */
 	size_t n;
 };
