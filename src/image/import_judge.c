@@ -2,8 +2,10 @@
 /* The policy at a pull. Signatures are over the manifest, or an index on the way to it, whose
  * digests are known before its layers come: what is refused costs a few documents and nothing on
  * disk. */
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/err.h"
@@ -48,18 +50,40 @@ static int fetch(struct judged *j, struct err *err)
 }
 
 /* A policy_verify_fn. */
-static int verify(void *ctx, const char *repository, const struct strv *keys, struct err *why,
-		  struct err *err)
+static int verify(void *ctx, size_t i, const char *repository, struct err *why, struct err *err)
 {
-	AUTO(trusted_done) struct trusted trusted = {0};
 	struct judged *j = ctx;
-	struct signatures *list = &j->pull->signatures;
 
-	int r = trusted_open((const char *const *)keys->v, keys->n, &trusted, err);
-	if (r == 0 && !j->fetched)
-		r = fetch(j, err);
+	int r = j->fetched ? 0 : fetch(j, err);
 	j->fetched = r == 0;
-	return r < 0 ? r : signatures_judge(list, &trusted, &j->signable, repository, why, err);
+	return r < 0 ? r
+		     : signatures_judge(&j->pull->signatures, &j->pull->trusted[i], &j->signable,
+					repository, why, err);
+}
+
+int import_pull_rules(struct import_pull *pull, const char *name, struct err *err)
+{
+	int r = policy_open(name, &pull->policy, err);
+
+	if (r < 0)
+		return r;
+	pull->trusted = calloc(pull->policy.n + 1, sizeof(*pull->trusted));
+	if (!pull->trusted)
+		return err_set(err, ENOMEM, "out of memory");
+	for (size_t i = 0; r == 0 && i < pull->policy.n; i++) {
+		const struct strv *keys = &pull->policy.v[i].keys;
+		r = trusted_open((const char *const *)keys->v, keys->n, &pull->trusted[i], err);
+	}
+	return r;
+}
+
+void import_pull_rules_done(struct import_pull *pull)
+{
+	for (size_t i = 0; pull->trusted && i < pull->policy.n; i++)
+		trusted_done(&pull->trusted[i]);
+	free(pull->trusted);
+	pull->trusted = NULL;
+	policy_done(&pull->policy);
 }
 
 int import_pull_judge(struct import_pull *pull, const char *name, const struct import_spec *spec,
@@ -67,11 +91,10 @@ int import_pull_judge(struct import_pull *pull, const char *name, const struct i
 {
 	struct judged judged = {.pull = pull, .spec = spec};
 
-	return policy_ask(&(struct policy_question){.name = name,
-						    .shown = name,
-						    .verify = verify,
-						    .ctx = &judged},
-			  err);
+	return policy_judge(&pull->policy,
+			    &(struct policy_question){
+				    .name = name, .shown = name, .verify = verify, .ctx = &judged},
+			    err);
 }
 
 int import_pull_keep(const struct import_pull *pull, const char *id, struct err *err)

@@ -27,6 +27,7 @@ void import_pull_done(struct import_pull *pull)
 	free(pull->partials);
 	progress_free(pull->progress);
 	signatures_done(&pull->signatures);
+	import_pull_rules_done(pull);
 	registry_close(pull->registry);
 	pull->registry = NULL;
 	pull->progress = NULL;
@@ -116,6 +117,17 @@ static int fetch_config(struct import_pull *pull, const struct oci_descriptor *d
 	return r;
 }
 
+int import_pull_open(struct import_pull *pull, const struct reference *ref, const char *name,
+		     struct err *err)
+{
+	const struct registry_target target = {.host = ref->registry,
+					       .repository = ref->repository,
+					       .no_verify = pull->no_verify};
+
+	int r = import_pull_rules(pull, name, err);
+	return r == 0 ? registry_open(&target, &pull->registry, err) : r;
+}
+
 int import_pull_read(struct import_pull *pull, const struct reference *ref,
 		     const struct image_import *what, struct import_spec *ret, struct err *err)
 {
@@ -124,15 +136,10 @@ int import_pull_read(struct import_pull *pull, const struct reference *ref,
 	AUTO(import_spec_done) struct import_spec spec = {0};
 	AUTO_BUF struct buf config = BUF_INIT;
 	char by_digest[80];
-	const struct registry_target target = {.host = ref->registry,
-					       .repository = ref->repository,
-					       .no_verify = pull->no_verify};
 
 	if (ref->digest)
 		(void)snprintf(by_digest, sizeof(by_digest), "sha256:%s", ref->digest);
-	int r = registry_open(&target, &pull->registry, err);
-	if (r == 0)
-		r = find_manifest(pull, ref->digest ? by_digest : ref->tag, what, &d, err);
+	int r = find_manifest(pull, ref->digest ? by_digest : ref->tag, what, &d, err);
 	if (r == 0)
 		r = import_parse_manifest(&d.text, &manifest, err);
 	if (r == 0)
