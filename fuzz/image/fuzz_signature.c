@@ -9,6 +9,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "image/image.h"
 #include "image/sign.h"
 #include "image/sign_key.h"
 
@@ -44,6 +45,25 @@ static void try_artifact(const char *text, size_t n)
 		free(layers[i].base64);
 	}
 	free(layers);
+}
+
+/* As an index, it leads to no image that it does not name. */
+static void try_index(const char *text, size_t n)
+{
+	static const char digest[] =
+		"1111111111111111111111111111111111111111111111111111111111111111";
+	static char os[] = "linux", architecture[] = "amd64";
+	const struct image image = {.os = os, .architecture = architecture};
+	AUTO_SIGNATURES struct signatures list = {0};
+	struct signable found = {.n = 0};
+	struct err err = ERR_INIT;
+	AUTO_FREE char *copy = strndup(text, n);
+
+	if (!copy || signatures_add_index(&list, copy, strlen(copy), &err) < 0 ||
+	    signable_find(&list.indexes, digest, &image, &found, &err) < 0)
+		return;
+	if (found.n < 1 || found.n > 2)
+		abort();
 }
 
 static void try_base64(const char *text, size_t n)
@@ -85,6 +105,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		break;
 	case 1:
 		try_artifact(text, n - 1);
+		try_index(text, n - 1);
 		break;
 	case 2:
 		try_base64(text, n - 1);

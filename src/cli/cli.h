@@ -109,5 +109,9 @@ void help_group(const char *group);
 /* The engine of --root or HULL_ROOT, opened at the first use; owned by call. */
 int call_engine(struct call *call, struct engine **ret, struct err *err) HULL_MUST_CHECK;
 
+/* Takes what --creds says for all that is asked of registries from now on: it goes to the program
+ * that needs it by the environment. */
+int give_creds(const char *creds, struct err *err) HULL_MUST_CHECK;
+
 /* Prints a line "hull: COMMAND: message" on standard error, control characters replaced. */
 void complain(const char *command, const char *message);

@@ -9,7 +9,8 @@
 #include "image/image.h"
 
 struct sign_args {
-	const char *key, *identity;
+	const char *key, *identity, *creds;
+	bool remote, no_verify;
 };
 
 static const struct option sign_options[] = {
@@ -18,7 +19,32 @@ static const struct option sign_options[] = {
 	{"identity", 0, OPTION_STRING, "REPOSITORY",
 	 "whom the image is signed for (default: the repository of its name)",
 	 offsetof(struct sign_args, identity)},
+	{"remote", 0, OPTION_FLAG, NULL, "sign what the name means at its registry, and there",
+	 offsetof(struct sign_args, remote)},
+	{"tls-verify", 0, OPTION_FLAG, NULL, "check the registry (default; =false: do not)",
+	 offsetof(struct sign_args, no_verify), .flag_value = true},
+	{"creds", 0, OPTION_STRING, "USER:PASSWORD", "instead of what hull login has kept",
+	 offsetof(struct sign_args, creds)},
 };
+
+static int sign_remote(const struct store *store, const struct sign_args *a, const char *name,
+		       struct err *err)
+{
+	AUTO_FREE char *full = NULL;
+	AUTO_FREE char *digest = NULL;
+
+	int r = image_full_name(name, &full, err);
+	if (r == 0)
+		r = image_sign_remote(store,
+				      &(struct image_sign_remote){.name = full,
+								  .repository = a->identity,
+								  .key = a->key,
+								  .no_verify = a->no_verify},
+				      &digest, err);
+	if (r == 0)
+		printf("%s\n", digest);
+	return r;
+}
 
 static int sign(struct call *call, struct err *err)
 {
@@ -27,9 +53,15 @@ static int sign(struct call *call, struct err *err)
 
 	if (!a->key)
 		return err_set(err, EINVAL, "--key is missing (hull key generate makes one)");
-	int r = call_engine(call, &e, err);
+	if (!a->remote && (a->no_verify || a->creds))
+		return err_set(err, EINVAL, "--tls-verify and --creds are for --remote");
+	int r = a->creds ? give_creds(a->creds, err) : 0;
+	if (r == 0)
+		r = call_engine(call, &e, err);
 	for (size_t i = 0; r == 0 && i < call->n; i++)
-		r = image_sign(engine_store(e), call->operands[i], a->identity, a->key, err);
+		r = a->remote ? sign_remote(engine_store(e), a, call->operands[i], err)
+			      : image_sign(engine_store(e), call->operands[i], a->identity, a->key,
+					   err);
 	return r;
 }
 
@@ -111,7 +143,8 @@ const struct command command_image_sign = {
 	.names = {"image sign"},
 	.operands = "IMAGE...",
 	.summary = "Sign images, and keep the signatures beside them",
-	.example = "hull image sign --key team.key example.org/web:1",
+	.example = "hull image sign --key team.key example.org/web:1\n"
+		   "hull image sign --key team.key --remote example.org/multi:1",
 	.groups = {OPTION_GROUP(sign_options, 0)},
 	.size = sizeof(struct sign_args),
 	.min = 1,

@@ -36,17 +36,22 @@ static const struct option push_options[] = {
 	 offsetof(struct transfer_args, creds)},
 };
 
-/* The store; and what --creds says goes to the program that needs it by the environment. */
+int give_creds(const char *creds, struct err *err)
+{
+	if (!strchr(creds, ':'))
+		return err_set(err, EINVAL, "--creds: not USER:PASSWORD");
+	return setenv("HULL_REGISTRY_CREDS", creds, 1) < 0 ? err_sys(err, "set the environment")
+							   : 0;
+}
+
 static int prepare(struct call *call, const struct store **ret, struct err *err)
 {
 	const struct transfer_args *a = call->options;
 	struct engine *e = NULL;
 
-	if (a->creds && !strchr(a->creds, ':'))
-		return err_set(err, EINVAL, "--creds: not USER:PASSWORD");
-	if (a->creds && setenv("HULL_REGISTRY_CREDS", a->creds, 1) < 0)
-		return err_sys(err, "set the environment");
-	int r = call_engine(call, &e, err);
+	int r = a->creds ? give_creds(a->creds, err) : 0;
+	if (r == 0)
+		r = call_engine(call, &e, err);
 	if (r == 0)
 		*ret = engine_store(e);
 	return r;

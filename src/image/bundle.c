@@ -51,7 +51,7 @@ uint64_t bundle_time_ns(const struct bundle *b)
 }
 
 /* Without blocking on a FIFO that nobody writes to; afterwards reads block as usual. */
-static int open_named(const char *path, struct err *err)
+int bundle_source(const char *path, struct err *err)
 {
 	if (strcmp(path, "-") == 0) {
 		int fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
@@ -146,16 +146,15 @@ static int find_kind(struct bundle *b, const char *path, struct err *err)
 	return b->kind == BUNDLE_TAR ? 0 : unpack_all(b->fd, b->work_fd, &b->files, err);
 }
 
-int bundle_open(const char *path, int work_fd, struct bundle **ret, struct err *err)
+int bundle_open(int source, const char *path, int work_fd, struct bundle **ret, struct err *err)
 {
+	AUTO_CLOSE int fd = source;
 	AUTO(auto_bundle_free) struct bundle *b = calloc(1, sizeof(*b));
 
 	if (!b)
 		return err_set(err, ENOMEM, "out of memory");
 	b->work_fd = work_fd;
-	b->fd = open_named(path, err);
-	if (b->fd < 0)
-		return b->fd;
+	b->fd = TAKE_FD(fd);
 	int r = find_kind(b, path, err);
 	if (r == 0 && b->kind == BUNDLE_OCI)
 		r = check_layout(b, err);

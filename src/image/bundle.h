@@ -23,11 +23,14 @@ enum bundle_kind {
 	BUNDLE_FOLDER, /* the root itself, as a folder */
 };
 
+/* Opens `path` ("-": standard input); the caller closes. */
+int bundle_source(const char *path, struct err *err) HULL_MUST_CHECK;
+
 /*
- * Opens `path` ("-": standard input) and finds out what it is. work_fd (borrowed until
- * bundle_free()) is the importer's folder. The caller frees.
+ * Finds out what an open source (taken, on failure too) is. path is what messages call it. work_fd
+ * (borrowed until bundle_free()) is the importer's folder. The caller frees.
  */
-int bundle_open(const char *path, int work_fd, struct bundle **ret, struct err *err)
+int bundle_open(int source, const char *path, int work_fd, struct bundle **ret, struct err *err)
 	HULL_MUST_CHECK;
 
 /* NULL is fine. What was unpacked stays in the importer's folder. */

@@ -33,8 +33,7 @@ struct reference {
 	char *name; /* without digest, as the store knows it: "example.org:5000/nginx:latest" */
 };
 
-/* Parses and checks a name (EINVAL says what is wrong); the caller releases with reference_done().
- */
+/* Parses and checks a name (EINVAL says what is wrong); released with reference_done(). */
 int reference_parse(const char *text, struct reference *ret, struct err *err) HULL_MUST_CHECK;
 
 /* Frees what ref owns; a zeroed one is fine. */
@@ -182,13 +181,11 @@ int image_pull_policy(const char *text, enum image_pull_policy *ret, struct err 
 /* What a workload is to be made from; strings are borrowed. */
 struct image_wanted {
 	const char *name; /* as image_find() takes it */
-	const char *platform; /* one for another is none; NULL: whatever is in the store, else this
-				 host's */
+	const char *platform; /* NULL: of what is in the store any, else this host's */
 	enum image_pull_policy policy;
 };
 
-/* image_find() that pulls, by its full name, what the policy says; *ret is the caller's to release.
- */
+/* image_find() that pulls, by its full name, what the policy says; the caller releases *ret. */
 int image_ensure(const struct store *store, const struct image_wanted *wanted, struct image *ret,
 		 struct err *err) HULL_MUST_CHECK;
 
@@ -266,10 +263,20 @@ int image_from_packages(const struct store *store, const struct image_packages *
 /* --- signatures (cosign's: ECDSA P-256 over a "simple signing" payload) --- */
 
 /* Signs the image `what` for `repository` (NULL: the one of its name) with the private key in the
- * file `key`, and keeps the signature. A sealed key's passphrase is $COSIGN_PASSWORD or asked for.
- */
+ * file `key`, and keeps the signature. Its passphrase is $COSIGN_PASSWORD or asked for. */
 int image_sign(const struct store *store, const char *what, const char *repository, const char *key,
 	       struct err *err) HULL_MUST_CHECK;
+
+/* What to sign at a registry: a full name; the rest as for image_sign() and image_pull. */
+struct image_sign_remote {
+	const char *name, *repository, *key;
+	bool no_verify;
+};
+
+/* Signs what the name means there (of an image for several platforms: the index), and sends the
+ * signature. *ret_digest, "sha256:HEX", is of what was signed, caller frees. */
+int image_sign_remote(const struct store *store, const struct image_sign_remote *what,
+		      char **ret_digest, struct err *err) HULL_MUST_CHECK;
 
 /* Whether one of the keys (files of public keys, or "data:" and base64 of one) has signed the image
  * for `repository` (NULL: for any): 1; or 0, and why says why not. */

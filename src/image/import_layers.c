@@ -18,10 +18,10 @@
 #include "base/fd.h"
 #include "base/io.h"
 #include "base/store.h"
-#include "image/below.h"
 #include "image/import_pull.h"
 #include "image/import_work.h"
 #include "image/layer.h"
+#include "image/mounter.h"
 #include "image/progress.h"
 #include "image/sha256.h"
 
@@ -396,31 +396,20 @@ static int open_made(const struct import_work *work, const struct import_made *m
 	return fd < 0 ? err_sys(err, "open '%s'", path) : fd;
 }
 
-/* Lays layer i on the stack, which is made for the first. */
-static int push_made(const struct import_work *work, size_t i, struct below **below,
-		     struct err *err)
+/* Lays layer i on the stack, which is begun for the first. */
+static int push_made(const struct import_work *work, size_t i, struct err *err)
 {
-	int r = *below ? 0 : below_new(work->path, below, err);
+	int r = i == 0 ? mounter_begin(work->mounter, work->path, err) : 0;
 	if (r < 0)
 		return r;
 	AUTO_CLOSE int fd = open_made(work, &work->made[i], err);
-	return fd < 0 ? fd : below_push(*below, fd, err);
-}
-
-/* Finishes a layer on top of what is below (NULL: nothing). */
-static int finish_on(struct import_made *made, struct below *below, const char *chain,
-		     struct err *err)
-{
-	struct layer_lower lower;
-
-	int r = below ? below_view(below, &lower, err) : 0;
-	return r == 0 ? finish(made, below ? &lower : NULL, chain, err) : r;
+	return fd < 0 ? fd : mounter_push(work->mounter, fd, err);
 }
 
 /* Finishes the layers that wait for those below, each on top of what is finished by then. */
 static int finish_waiting(const struct import_work *work, struct err *err)
 {
-	AUTO(auto_below_free) struct below *below = NULL;
+	const struct layer_lower lower = mounter_view(work->mounter);
 	char chain[DIGEST_HEX + 1] = "";
 	size_t last = work->spec->n;
 
@@ -429,9 +418,9 @@ static int finish_waiting(const struct import_work *work, struct err *err)
 	for (size_t i = 0; i < last; i++) {
 		int r = next_chain(chain, work->made[i].diff_id, err);
 		if (r == 0 && i > 0)
-			r = push_made(work, i - 1, &below, err);
-		if (r == 0 && work->made[i].layer)
-			r = finish_on(&work->made[i], below, chain, err);
+			r = push_made(work, i - 1, err);
+		if (r == 0 && work->made[i].layer) /* nothing is below the first */
+			r = finish(&work->made[i], i > 0 ? &lower : NULL, chain, err);
 		if (r < 0)
 			return err_wrap(err, "layer %zu", i);
 	}

@@ -189,6 +189,7 @@ static int load_one(const struct load *load, const struct item *item, struct err
 	AUTO(import_work_done)
 	struct import_work work = {.store = load->store,
 				   .bundle = load->bundle,
+				   .mounter = what->mounter,
 				   .spec = &spec,
 				   .dir = what->dir,
 				   .path = what->path};

@@ -16,9 +16,11 @@
 #include "base/store.h"
 #include "image/bundle.h"
 #include "image/image.h"
+#include "image/import_confine.h"
 #include "image/import_pull.h"
 #include "image/import_spec.h"
 #include "image/import_work.h"
+#include "image/mounter.h"
 #include "image/sha256.h"
 
 struct arguments {
@@ -117,24 +119,48 @@ static int settle_config(const struct image_import *what, const struct import_wo
 	return sha256_hex(spec->config, strlen(spec->config), id, err);
 }
 
-static int import_in(const struct store *store, const struct arguments *args, int dir,
-		     const char *path, char id[DIGEST_HEX + 1], struct err *err)
+/* What an import has from before it gave up its rights. */
+struct given {
+	const struct store *store;
+	const struct arguments *args;
+	struct mounter *mounter;
+	int source; /* -1: a registry */
+	struct reference ref; /* of what is pulled */
+	char *name; /* what that will be called */
+	struct import_pull pull;
+};
+
+static void given_done(struct given *g)
 {
-	const struct image_import *what = &args->what;
+	import_pull_done(&g->pull);
+	reference_done(&g->ref);
+	free(g->name);
+	auto_close(&g->source);
+	mounter_free(g->mounter);
+}
+
+static int import_in(struct given *g, int dir, const char *path, char id[DIGEST_HEX + 1],
+		     struct err *err)
+{
+	const struct image_import *what = &g->args->what;
 	AUTO(auto_bundle_free) struct bundle *bundle = NULL;
 	AUTO(import_spec_done) struct import_spec spec = {0};
 	AUTO_REFERENCE struct reference ref = {0};
 
 	int r = reference_parse(what->name, &ref, err);
 	if (r == 0)
-		r = bundle_open(what->source, dir, &bundle, err);
+		r = bundle_open(TAKE_FD(g->source), what->source, dir, &bundle, err);
 	if (r == 0)
 		r = import_read(bundle, what, &spec, err);
 	if (r < 0)
 		return r;
 	AUTO(import_work_done)
-	struct import_work work = {
-		.store = store, .bundle = bundle, .spec = &spec, .dir = dir, .path = path};
+	struct import_work work = {.store = g->store,
+				   .bundle = bundle,
+				   .mounter = g->mounter,
+				   .spec = &spec,
+				   .dir = dir,
+				   .path = path};
 	r = import_make(&work, err);
 	if (r == 0)
 		r = settle_config(what, &work, &spec, id, err);
@@ -152,38 +178,35 @@ static int name_pulled(const struct reference *ref, char **ret, struct err *err)
 }
 
 /* Likewise, from a registry. */
-static int pull_in(const struct store *store, const struct arguments *args, int dir,
-		   const char *path, char id[DIGEST_HEX + 1], struct err *err)
+static int pull_in(struct given *g, int dir, const char *path, char id[DIGEST_HEX + 1],
+		   struct err *err)
 {
-	AUTO(import_pull_done)
-	struct import_pull pull = {.store = store, .quiet = args->quiet, .no_verify = args->any};
+	const struct image_import *what = &g->args->what;
 	AUTO(import_spec_done) struct import_spec spec = {0};
-	AUTO_REFERENCE struct reference ref = {0};
-	AUTO_FREE char *name = NULL;
+	struct import_pull *pull = &g->pull;
 
-	int r = reference_parse(args->what.source, &ref, err);
-	if (r == 0 && !ref.registry)
-		r = err_set(err, EINVAL, "names no registry");
+	pull->store = g->store;
+	int r = import_pull_read(pull, &g->ref, what, &spec, err);
 	if (r == 0)
-		r = name_pulled(&ref, &name, err);
-	if (r == 0)
-		r = import_pull_read(&pull, &ref, &args->what, &spec, err);
-	if (r == 0)
-		r = import_pull_judge(&pull, name, &spec, err);
+		r = import_pull_judge(pull, g->name, &spec, err);
 	if (r < 0)
 		return r;
 	AUTO(import_work_done)
-	struct import_work work = {
-		.store = store, .pull = &pull, .spec = &spec, .dir = dir, .path = path};
+	struct import_work work = {.store = g->store,
+				   .pull = pull,
+				   .mounter = g->mounter,
+				   .spec = &spec,
+				   .dir = dir,
+				   .path = path};
 	r = import_make(&work, err);
 	if (r == 0)
-		r = settle_config(&args->what, &work, &spec, id, err);
+		r = settle_config(what, &work, &spec, id, err);
 	if (r == 0)
-		r = import_pull_keep(&pull, id, err);
+		r = import_pull_keep(pull, id, err);
 	if (r == 0)
-		r = import_commit(&work, id, spec.config, name, err);
+		r = import_commit(&work, id, spec.config, g->name, err);
 	if (r == 0)
-		import_pull_forget(&pull);
+		import_pull_forget(pull);
 	return r;
 }
 
@@ -196,32 +219,34 @@ static int tell_loaded(void *ctx, const char *id, const char *name, struct err *
 }
 
 /* Every image of the source; id is the last one's. */
-static int load_in(const struct store *store, const struct image_import *what, int dir,
-		   const char *path, char id[DIGEST_HEX + 1], struct err *err)
+static int load_in(struct given *g, int dir, const char *path, char id[DIGEST_HEX + 1],
+		   struct err *err)
 {
+	const struct image_import *what = &g->args->what;
 	AUTO(auto_bundle_free) struct bundle *bundle = NULL;
 	char last[DIGEST_HEX + 1] = "";
 	const struct import_loading loading = {
 		.source = what->source,
 		.platform = what->platform,
+		.mounter = g->mounter,
 		.dir = dir,
 		.path = path,
 		.loaded = tell_loaded,
 		.ctx = last,
 	};
 
-	int r = bundle_open(what->source, dir, &bundle, err);
+	int r = bundle_open(TAKE_FD(g->source), what->source, dir, &bundle, err);
 	if (r == 0)
-		r = import_load(store, bundle, &loading, err);
+		r = import_load(g->store, bundle, &loading, err);
 	if (r == 0)
 		memcpy(id, last, sizeof(last));
 	return r;
 }
 
 /* With the lock that keeps files from being collected, in a folder that is gone afterwards. */
-static int import_locked(const struct store *store, const struct arguments *args,
-			 char id[DIGEST_HEX + 1], struct err *err)
+static int import_locked(struct given *g, char id[DIGEST_HEX + 1], struct err *err)
 {
+	const struct store *store = g->store;
 	AUTO_FREE char *path = NULL;
 
 	AUTO_CLOSE int lock = image_lock(store, false, err);
@@ -230,10 +255,48 @@ static int import_locked(const struct store *store, const struct arguments *args
 	AUTO_CLOSE int dir = image_workdir(store, &path, err);
 	if (dir < 0)
 		return dir;
-	int r = args->pull        ? pull_in(store, args, dir, path, id, err)
-		: args->what.load ? load_in(store, &args->what, dir, path, id, err)
-				  : import_in(store, args, dir, path, id, err);
+	int r = g->args->pull        ? pull_in(g, dir, path, id, err)
+		: g->args->what.load ? load_in(g, dir, path, id, err)
+				     : import_in(g, dir, path, id, err);
 	image_workdir_remove(store, path);
+	return r;
+}
+
+/* All that takes rights: what is named is opened, and who keeps some of them is started. */
+static int take(struct given *g, struct err *err)
+{
+	const struct arguments *args = g->args;
+
+	if (!args->pull) {
+		g->source = bundle_source(args->what.source, err);
+		return g->source < 0 ? g->source : 0;
+	}
+	g->pull = (struct import_pull){.quiet = args->quiet, .no_verify = args->any};
+	int r = reference_parse(args->what.source, &g->ref, err);
+	if (r == 0 && !g->ref.registry)
+		r = err_set(err, EINVAL, "names no registry");
+	if (r == 0)
+		r = name_pulled(&g->ref, &g->name, err);
+	return r == 0 ? import_pull_open(&g->pull, &g->ref, g->name, err) : r;
+}
+
+/* From here on, all that is read was made by a stranger. */
+static int run_confined(struct given *g, char id[DIGEST_HEX + 1], struct err *err)
+{
+	struct err ignored = ERR_INIT; /* garbage of others is no reason not to import */
+
+	(void)!image_gc(g->store, &ignored);
+	int r = take(g, err);
+	if (r == 0)
+		r = mounter_new(g->store->root, &g->mounter, err);
+	if (r == 0)
+		r = import_confine(g->store->root, g->source, err);
+	if (r == 0)
+		r = import_locked(g, id, err);
+	if (r < 0) {
+		(void)err_wrap(err, "'%.200s'", g->args->what.source);
+		(void)!image_gc(g->store, &ignored); /* files put in place before a failure */
+	}
 	return r;
 }
 
@@ -241,7 +304,6 @@ static int run(int argc, char **argv, char id[DIGEST_HEX + 1], struct err *err)
 {
 	AUTO(auto_store_close) struct store *store = NULL;
 	AUTO(arguments_done) struct arguments args = {.root = NULL};
-	struct err ignored = ERR_INIT; /* garbage of others is no reason not to import */
 
 	int r = parse_arguments(argc, argv, &args, err);
 	if (r == 0 && !args.pull)
@@ -250,13 +312,8 @@ static int run(int argc, char **argv, char id[DIGEST_HEX + 1], struct err *err)
 		r = store_open(args.root, &store, err);
 	if (r != 0)
 		return r;
-	(void)!image_gc(store, &ignored);
-	r = import_locked(store, &args, id, err);
-	if (r < 0) {
-		(void)err_wrap(err, "'%.200s'", args.what.source);
-		(void)!image_gc(store, &ignored); /* files put in place before a failure */
-	}
-	return r;
+	AUTO(given_done) struct given given = {.store = store, .args = &args, .source = -1};
+	return run_confined(&given, id, err);
 }
 
 /* One line, with nothing in it that a terminal would take for a command. */

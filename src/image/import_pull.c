@@ -13,6 +13,7 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "base/store.h"
+#include "image/document.h"
 #include "image/import_work.h"
 #include "image/progress.h"
 #include "image/sha256.h"
@@ -26,6 +27,7 @@ void import_pull_done(struct import_pull *pull)
 	free(pull->partials);
 	progress_free(pull->progress);
 	signatures_done(&pull->signatures);
+	import_pull_rules_done(pull);
 	registry_close(pull->registry);
 	pull->registry = NULL;
 	pull->progress = NULL;
@@ -34,80 +36,6 @@ void import_pull_done(struct import_pull *pull)
 }
 
 /* --- documents --- */
-
-/* One document with what was announced of it. */
-struct document {
-	struct buf text; /* owned */
-	char digest[DIGEST_HEX + 1];
-	enum oci_kind kind; /* by the header, which may say nothing */
-};
-
-static void document_done(struct document *d)
-{
-	buf_done(&d->text);
-}
-
-/* Compares the digest with the one it was asked by (NULL: a tag), and with the registry's word. */
-static int judge_digest(const struct document *d, const char *wanted, const char *said,
-			struct err *err)
-{
-	const char *hex = said;
-
-	(void)str_prefix(said, "sha256:", &hex);
-	if (wanted && strcmp(wanted, d->digest) != 0)
-		return err_set(err, EINVAL, "manifest sha256:%s has the digest %s", wanted,
-			       d->digest);
-	if (strcmp(said, "-") != 0 && hex != said && strcmp(hex, d->digest) != 0)
-		return err_set(
-			err, EINVAL,
-			"the registry says that the manifest has the digest %.80s, but it is %s",
-			hex, d->digest);
-	return 0;
-}
-
-/* Fetches the manifest or index that `what` (a tag or sha256:HEX) names. */
-static int fetch(struct import_pull *pull, const char *what, struct document *d, struct err *err)
-{
-	char question[REGISTRY_LINE], answer[REGISTRY_LINE];
-	const char *hex = NULL;
-
-	(void)snprintf(question, sizeof(question), "manifest %s %d", what, IMAGE_JSON_MAX);
-	int r = registry_document(pull->registry, question, IMAGE_JSON_MAX, &d->text, answer, err);
-	if (r == 0)
-		r = sha256_hex(d->text.data ? d->text.data : "", d->text.len, d->digest, err);
-	if (r < 0)
-		return r;
-	char *blank = strchr(answer, ' ');
-	if (!blank)
-		return err_set(err, EPROTO, "hull-registry's answer is cut");
-	*blank = '\0';
-	d->kind = oci_kind(answer);
-	(void)str_prefix(what, "sha256:", &hex);
-	return judge_digest(d, hex, blank + 1, err);
-}
-
-/* What a document is: what the registry calls it and what it calls itself have to agree. */
-static int judge_kind(struct document *d, struct json_object *doc, enum oci_kind *ret,
-		      struct err *err)
-{
-	const char *type = NULL;
-
-	if (!json_is_obj(doc))
-		return err_set(err, EINVAL, "manifest: not a JSON object");
-	int r = json_get_str(doc, "mediaType", &type, err);
-	if (r < 0)
-		return err_wrap(err, "manifest");
-	enum oci_kind own = type ? oci_kind(type) : d->kind;
-	if (d->kind != OCI_OTHER && own != d->kind)
-		return err_set(err, EINVAL,
-			       "the manifest calls itself '%.80s', the registry does not", type);
-	if (own == OCI_OTHER) /* some servers of files know no types */
-		own = json_has(doc, "manifests") ? OCI_INDEX : OCI_MANIFEST;
-	if (own != OCI_INDEX && own != OCI_MANIFEST)
-		return err_set(err, EINVAL, "'%.80s' is no manifest", type ? type : "that");
-	*ret = own;
-	return 0;
-}
 
 /* The manifest for the platform, in an index; its size has to be the announced one. */
 static int choose(struct json_object *doc, const struct image_import *what, char ret_name[80],
@@ -141,10 +69,10 @@ static int find_manifest(struct import_pull *pull, const char *name,
 	char next[80];
 
 	for (int depth = 0; depth < NESTED_MAX; depth++) {
-		AUTO(document_done) struct document d = {.text = BUF_INIT};
+		AUTO(document_done) struct document d = DOCUMENT_INIT;
 		AUTO(auto_json_free) struct json_object *doc = NULL;
 		enum oci_kind kind = OCI_OTHER;
-		int r = fetch(pull, depth ? next : name, &d, err);
+		int r = document_fetch(pull->registry, depth ? next : name, &d, err);
 		if (r == 0 && depth && d.text.len != announced)
 			r = err_set(err, EINVAL,
 				    "manifest %s has %zu bytes, not the announced %" PRIu64, next,
@@ -153,15 +81,17 @@ static int find_manifest(struct import_pull *pull, const char *name,
 			r = json_parse(d.text.data ? d.text.data : "", d.text.len, IMAGE_JSON_MAX,
 				       "manifest", &doc, err);
 		if (r == 0)
-			r = judge_kind(&d, doc, &kind, err);
+			r = document_kind(&d, doc, &kind, err);
 		if (r < 0)
 			return r;
 		if (kind == OCI_MANIFEST) {
 			*ret = d;
-			d = (struct document){.text = BUF_INIT};
+			d = DOCUMENT_INIT;
 			return 0;
 		}
 		r = choose(doc, what, next, &announced, err);
+		if (r == 0) /* which may be what is signed */
+			r = signatures_add_index(&pull->signatures, d.text.data, d.text.len, err);
 		if (r < 0)
 			return r;
 	}
@@ -187,23 +117,29 @@ static int fetch_config(struct import_pull *pull, const struct oci_descriptor *d
 	return r;
 }
 
-int import_pull_read(struct import_pull *pull, const struct reference *ref,
-		     const struct image_import *what, struct import_spec *ret, struct err *err)
+int import_pull_open(struct import_pull *pull, const struct reference *ref, const char *name,
+		     struct err *err)
 {
-	AUTO(oci_manifest_done) struct oci_manifest manifest = {0};
-	AUTO(document_done) struct document d = {.text = BUF_INIT};
-	AUTO(import_spec_done) struct import_spec spec = {0};
-	AUTO_BUF struct buf config = BUF_INIT;
-	char by_digest[80];
 	const struct registry_target target = {.host = ref->registry,
 					       .repository = ref->repository,
 					       .no_verify = pull->no_verify};
 
+	int r = import_pull_rules(pull, name, err);
+	return r == 0 ? registry_open(&target, &pull->registry, err) : r;
+}
+
+int import_pull_read(struct import_pull *pull, const struct reference *ref,
+		     const struct image_import *what, struct import_spec *ret, struct err *err)
+{
+	AUTO(oci_manifest_done) struct oci_manifest manifest = {0};
+	AUTO(document_done) struct document d = DOCUMENT_INIT;
+	AUTO(import_spec_done) struct import_spec spec = {0};
+	AUTO_BUF struct buf config = BUF_INIT;
+	char by_digest[80];
+
 	if (ref->digest)
 		(void)snprintf(by_digest, sizeof(by_digest), "sha256:%s", ref->digest);
-	int r = registry_open(&target, &pull->registry, err);
-	if (r == 0)
-		r = find_manifest(pull, ref->digest ? by_digest : ref->tag, what, &d, err);
+	int r = find_manifest(pull, ref->digest ? by_digest : ref->tag, what, &d, err);
 	if (r == 0)
 		r = import_parse_manifest(&d.text, &manifest, err);
 	if (r == 0)

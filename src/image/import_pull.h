@@ -10,6 +10,7 @@
 #include "base/attr.h"
 #include "image/import_spec.h"
 #include "image/partial.h"
+#include "image/policy.h"
 #include "image/signature.h"
 #include "registry/registry.h"
 
@@ -18,21 +19,28 @@ struct import_made;
 struct progress;
 struct reference;
 struct store;
+struct trusted;
 
 struct import_pull {
-	const struct store *store; /* borrowed; set by the caller, as the next two */
-	bool quiet; /* no progress is shown */
+	const struct store *store; /* borrowed; set by the caller, before a spec is read */
+	bool quiet; /* no progress is shown; set by the caller, as the next */
 	bool no_verify; /* see registry_target */
 	struct registry *registry; /* owned, as all below */
 	struct progress *progress;
-	struct signatures signatures; /* that the policy wanted to see */
+	struct policy policy; /* of the name, as the next */
+	struct trusted *trusted; /* the keys of each of its requirements */
+	struct signatures signatures; /* that the policy wanted to see, and indexes */
 	struct partial *partials; /* one for each layer, fd -1 for those that need none */
 	size_t n;
 };
 
-/*
- * Starts hull-registry for `ref` (which names a registry), and fetches and checks the documents of
- * the image. The caller releases *ret with import_spec_done() and pull with import_pull_done().
+/* Does what takes rights that an importer gives up later: reads the policy for `name` and its keys,
+ * and starts hull-registry for `ref`, which names a registry. The caller releases pull with
+ * import_pull_done(), on failure too. */
+int import_pull_open(struct import_pull *pull, const struct reference *ref, const char *name,
+		     struct err *err) HULL_MUST_CHECK;
+
+/* Fetches and checks the documents of the image. The caller releases *ret with import_spec_done().
  */
 int import_pull_read(struct import_pull *pull, const struct reference *ref,
 		     const struct image_import *what, struct import_spec *ret, struct err *err)
@@ -41,10 +49,13 @@ int import_pull_read(struct import_pull *pull, const struct reference *ref,
 /*
  * Refuses, before any layer is fetched, what the policy does not allow under `name`. The signatures
  * that it demands are fetched for that; import_pull_keep() keeps them for the image `id`, and is
- * called before that is recorded: no record, no use of them.
+ * called before that is recorded: no record, no use of them. import_pull_rules() reads the policy
+ * for the name, before that.
  */
 int import_pull_judge(struct import_pull *pull, const char *name, const struct import_spec *spec,
 		      struct err *err) HULL_MUST_CHECK;
+int import_pull_rules(struct import_pull *pull, const char *name, struct err *err) HULL_MUST_CHECK;
+void import_pull_rules_done(struct import_pull *pull);
 int import_pull_keep(const struct import_pull *pull, const char *id, struct err *err)
 	HULL_MUST_CHECK;
 

@@ -16,6 +16,7 @@
 struct err;
 struct import_pull;
 struct layer;
+struct mounter;
 struct store;
 
 /* One layer made, or found. */
@@ -37,6 +38,7 @@ struct import_work {
 	const struct store *store; /* borrowed, as all pointers here but made */
 	const struct bundle *bundle; /* NULL: the source is a registry */
 	struct import_pull *pull; /* NULL: it is not */
+	struct mounter *mounter;
 	const struct import_spec *spec;
 	int dir; /* the importer's folder */
 	const char *path; /* the same */
@@ -60,6 +62,7 @@ typedef int import_loaded_fn(void *ctx, const char *id, const char *name, struct
 
 struct import_loading {
 	const char *source, *platform; /* as in struct image_import */
+	struct mounter *mounter;
 	int dir; /* the importer's folder */
 	const char *path; /* the same */
 	import_loaded_fn *loaded;

@@ -19,6 +19,7 @@
 
 struct err;
 struct layer;
+struct xattr_set;
 
 enum {
 	LAYER_FORMAT = 1, /* of the file; kept in the database */
@@ -58,6 +59,8 @@ struct layer_lower {
 	 * refused, since its entry would hide that, or be written through it.
 	 */
 	int (*open)(void *ctx, const char *path, int *ret, struct err *err);
+	/* Adds the attributes of one opened that this process may not see; NULL: it sees all. */
+	int (*hidden)(void *ctx, int fd, struct xattr_set *set, struct err *err);
 };
 
 /* Gives up to n bytes, at least one; 0 at the end. */

@@ -14,8 +14,8 @@
 
 /* Owner, permissions, time and attributes of an open file; LAYER_OTHER when it is of another type.
  */
-static int copy_attributes(int fd, struct tree *tree, struct inode *inode, uint64_t *ret_size,
-			   struct err *err)
+static int copy_attributes(const struct layer_lower *lower, int fd, struct tree *tree,
+			   struct inode *inode, uint64_t *ret_size, struct err *err)
 {
 	AUTO(xattr_set_done) struct xattr_set set = XATTR_SET_INIT;
 	uint64_t ignored = 0;
@@ -26,6 +26,8 @@ static int copy_attributes(int fd, struct tree *tree, struct inode *inode, uint6
 	if ((st.st_mode & S_IFMT) != (inode->mode & S_IFMT))
 		return LAYER_OTHER;
 	int r = hostfile_xattrs(fd, true, &set, &ignored, err);
+	if (r == 0 && lower->hidden)
+		r = lower->hidden(lower->ctx, fd, &set, err);
 	if (r == 0)
 		r = xattr_pack(&set, tree_arena(tree), &inode->xattrs, err);
 	if (r < 0)
@@ -52,7 +54,7 @@ static int fill_folder(const struct layer_lower *lower, struct tree *tree, struc
 		return err_set(err, ENOMEM, "out of memory");
 	int r = lower ? lower->open(lower->ctx, path, &fd, err) : LAYER_ABSENT;
 	if (r == 0)
-		r = copy_attributes(fd, tree, inode, &size, err);
+		r = copy_attributes(lower, fd, tree, inode, &size, err);
 	if (r == LAYER_ABSENT)
 		return 0;
 	if (r == LAYER_OTHER)
@@ -71,7 +73,7 @@ static int fill_file(const struct layer_lower *lower, struct tree *tree, struct 
 
 	int r = lower ? lower->open(lower->ctx, inode->target, &fd, err) : LAYER_ABSENT;
 	if (r == 0)
-		r = copy_attributes(fd, tree, inode, &size, err);
+		r = copy_attributes(lower, fd, tree, inode, &size, err);
 	if (r == LAYER_ABSENT)
 		return err_set(err, ENOENT,
 			       "hard link to '%s': neither in this layer nor a file of one below",

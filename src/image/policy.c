@@ -21,19 +21,18 @@
 
 enum { POLICY_BYTES_MAX = 1 << 20 };
 
-enum { ACCEPT, REJECT, SIGNED };
-
-/* One thing that is asked of an image. */
-struct requirement {
-	int kind;
-	struct strv keys; /* paths, or "data:" and base64; any of them will do */
-	char *repository; /* whom it must be signed for; NULL: the name it has */
-};
-
 static void requirement_done(struct requirement *q)
 {
 	strv_done(&q->keys);
 	free(q->repository);
+}
+
+void policy_done(struct policy *policy)
+{
+	for (size_t i = 0; i < policy->n; i++)
+		requirement_done(&policy->v[i]);
+	free(policy->v);
+	*policy = (struct policy){0};
 }
 
 static int add_key_data(struct strv *keys, const char *data, struct err *err)
@@ -111,17 +110,17 @@ static int parse_requirement(struct json_object *obj, struct requirement *q, str
 	if (r < 0)
 		return r;
 	if (strcmp(type, "insecureAcceptAnything") == 0)
-		q->kind = ACCEPT;
+		q->kind = POLICY_ACCEPT;
 	else if (strcmp(type, "reject") == 0)
-		q->kind = REJECT;
+		q->kind = POLICY_REJECT;
 	else if (strcmp(type, "sigstoreSigned") == 0)
-		q->kind = SIGNED;
+		q->kind = POLICY_SIGNED;
 	else
 		return err_set(err, EINVAL,
 			       "type '%.40s' is not insecureAcceptAnything, reject or "
 			       "sigstoreSigned",
 			       type);
-	return q->kind == SIGNED ? parse_signed(obj, q, err) : 0;
+	return q->kind == POLICY_SIGNED ? parse_signed(obj, q, err) : 0;
 }
 
 /* --- the file as a whole --- */
@@ -209,17 +208,17 @@ static struct json_object *find_scope(struct json_object *scopes, const char *na
 	return list ? list : scope_of(scopes, "");
 }
 
-static int judge(const struct policy_question *question, const struct requirement *q,
+static int judge(const struct policy_question *question, const struct requirement *q, size_t i,
 		 struct err *err)
 {
-	if (q->kind == ACCEPT)
+	if (q->kind == POLICY_ACCEPT)
 		return 0;
-	if (q->kind == REJECT)
+	if (q->kind == POLICY_REJECT)
 		return err_set(err, EACCES, "image '%.200s': " POLICY_FILE " rejects it",
 			       question->shown);
 	struct err why = ERR_INIT;
-	int r = question->verify(question->ctx, q->repository ? q->repository : question->name,
-				 &q->keys, &why, err);
+	int r = question->verify(question->ctx, i, q->repository ? q->repository : question->name,
+				 &why, err);
 	if (r == 0)
 		return err_set(err, EACCES,
 			       "image '%.200s': " POLICY_FILE " demands a signature: %s",
@@ -227,9 +226,20 @@ static int judge(const struct policy_question *question, const struct requiremen
 	return r < 0 ? r : 0;
 }
 
-static int judge_name(struct json_object *doc, const struct policy_question *question,
-		      struct err *err)
+int policy_judge(const struct policy *policy, const struct policy_question *question,
+		 struct err *err)
 {
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < policy->n; i++)
+		r = judge(question, &policy->v[i], i, err);
+	return r;
+}
+
+/* What the policy asks under that name. */
+static int pick(struct json_object *doc, const char *name, struct policy *ret, struct err *err)
+{
+	struct policy policy = {0};
 	struct json_object *transports = NULL, *scopes = NULL, *fallback = NULL;
 
 	int r = json_get_array(doc, "default", &fallback, err);
@@ -239,15 +249,17 @@ static int judge_name(struct json_object *doc, const struct policy_question *que
 		r = json_get_obj(transports, "docker", &scopes, err);
 	if (r < 0)
 		return r;
-	struct json_object *list = question->name ? find_scope(scopes, question->name) : NULL;
+	struct json_object *list = name ? find_scope(scopes, name) : NULL;
 	list = list ? list : fallback;
-	r = 0;
-	for (size_t i = 0; r == 0 && i < json_len(list); i++) {
-		AUTO(requirement_done) struct requirement q = {0};
-		r = parse_requirement(json_at(list, i), &q, err);
-		if (r == 0)
-			r = judge(question, &q, err);
-	}
+	policy.v = calloc(json_len(list) + 1, sizeof(*policy.v));
+	if (!policy.v)
+		return err_set(err, ENOMEM, "out of memory");
+	for (r = 0; r == 0 && policy.n < json_len(list); policy.n++)
+		r = parse_requirement(json_at(list, policy.n), &policy.v[policy.n], err);
+	if (r < 0)
+		policy_done(&policy);
+	else
+		*ret = policy;
 	return r;
 }
 
@@ -266,12 +278,14 @@ static int load(struct json_object **ret, struct err *err)
 	return r < 0 ? err_wrap(err, POLICY_FILE) : 1;
 }
 
-int policy_ask(const struct policy_question *question, struct err *err)
+int policy_open(const char *name, struct policy *ret, struct err *err)
 {
 	AUTO(auto_json_free) struct json_object *doc = NULL;
 
 	int r = load(&doc, err);
-	return r > 0 ? judge_name(doc, question, err) : r;
+	if (r == 0)
+		*ret = (struct policy){0};
+	return r > 0 ? pick(doc, name, ret, err) : r;
 }
 
 /* --- of images in the store --- */
@@ -279,36 +293,46 @@ int policy_ask(const struct policy_question *question, struct err *err)
 struct kept_image {
 	const struct store *store;
 	const struct image *image;
+	struct policy policy;
 };
 
 /* A policy_verify_fn. */
-static int verify(void *ctx, const char *repository, const struct strv *keys, struct err *why,
-		  struct err *err)
+static int verify(void *ctx, size_t i, const char *repository, struct err *why, struct err *err)
 {
 	const struct kept_image *k = ctx;
 
-	return image_verify(k->store, k->image->id, repository, keys, why, err);
+	return image_verify(k->store, k->image->id, repository, &k->policy.v[i].keys, why, err);
+}
+
+/* name NULL: it has none */
+static int judge_kept(struct json_object *doc, struct kept_image *kept, const char *name,
+		      struct err *err)
+{
+	const struct policy_question question = {.name = name,
+						 .shown = name ? name : kept->image->id,
+						 .verify = verify,
+						 .ctx = kept};
+
+	int r = pick(doc, name, &kept->policy, err);
+	if (r == 0)
+		r = policy_judge(&kept->policy, &question, err);
+	policy_done(&kept->policy);
+	return r;
 }
 
 int image_policy_check(const struct store *store, const struct image *image, const char *name,
 		       struct err *err)
 {
 	AUTO(auto_json_free) struct json_object *doc = NULL;
-	struct kept_image kept = {store, image};
-	struct policy_question question = {.name = name,
-					   .shown = name ? name : image->id,
-					   .verify = verify,
-					   .ctx = &kept};
+	struct kept_image kept = {.store = store, .image = image};
 
 	int r = load(&doc, err);
 	if (r <= 0)
 		return r;
 	if (name || image->names.n == 0)
-		return judge_name(doc, &question, err);
+		return judge_kept(doc, &kept, name, err);
 	r = 0;
-	for (size_t i = 0; r == 0 && i < image->names.n; i++) {
-		question.name = question.shown = image->names.v[i];
-		r = judge_name(doc, &question, err);
-	}
+	for (size_t i = 0; r == 0 && i < image->names.n; i++)
+		r = judge_kept(doc, &kept, image->names.v[i], err);
 	return r;
 }

@@ -21,6 +21,7 @@
 #include "image/import_spec.h"
 #include "image/import_work.h"
 #include "image/kept.h"
+#include "image/mounter.h"
 #include "image/save.h"
 #include "image/sha256.h"
 
@@ -78,6 +79,7 @@ static int drop_file(const struct store *store, const char *folder, const char *
 static int import_layout(const struct store *store, const char *id, int dir, const char *path,
 			 const char *layout, struct err *err)
 {
+	AUTO(auto_mounter_free) struct mounter *mounter = NULL;
 	AUTO(auto_bundle_free) struct bundle *bundle = NULL;
 	AUTO(import_spec_done) struct import_spec spec = {0};
 	AUTO_IMAGE struct image image = {0};
@@ -92,7 +94,9 @@ static int import_layout(const struct store *store, const char *id, int dir, con
 		return err_set(err, ENOMEM, "out of memory");
 	}
 	const struct image_import what = {.source = layout, .name = "repair", .platform = platform};
-	r = bundle_open(layout, dir, &bundle, err);
+	r = mounter_new(store->root, &mounter, err);
+	int source = r < 0 ? r : bundle_source(layout, err);
+	r = source < 0 ? source : bundle_open(source, layout, dir, &bundle, err);
 	if (r == 0)
 		r = import_read(bundle, &what, &spec, err);
 	if (r == 0)
@@ -102,8 +106,12 @@ static int import_layout(const struct store *store, const char *id, int dir, con
 	if (r < 0)
 		return r;
 	AUTO(import_work_done)
-	struct import_work work = {
-		.store = store, .bundle = bundle, .spec = &spec, .dir = dir, .path = path};
+	struct import_work work = {.store = store,
+				   .bundle = bundle,
+				   .mounter = mounter,
+				   .spec = &spec,
+				   .dir = dir,
+				   .path = path};
 	r = import_make(&work, err);
 	return r < 0 ? r : import_commit(&work, id, spec.config, NULL, err);
 }

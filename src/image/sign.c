@@ -50,6 +50,15 @@ int trusted_open(const char *const *keys, size_t n, struct trusted *ret, struct 
 	return r;
 }
 
+/* cosign has Docker's registry by its old name. */
+static const char *without_index(const char *name)
+{
+	const char *rest = NULL;
+
+	return str_prefix(name, "index.", &rest) && str_prefix(rest, "docker.io/", NULL) ? rest
+											 : name;
+}
+
 /* How many bytes of a name are its repository: without tag and digest. */
 static size_t repository_len(const char *name)
 {
@@ -63,14 +72,26 @@ static size_t repository_len(const char *name)
 
 static bool same_repository(const char *a, const char *b)
 {
+	a = without_index(a);
+	b = without_index(b);
 	size_t n = repository_len(a);
 
 	return n > 0 && n == repository_len(b) && strncmp(a, b, n) == 0;
 }
 
+static bool is_among(const struct signable *what, const char *digest)
+{
+	for (size_t i = 0; i < what->n; i++) {
+		if (strcmp(what->digest[i], digest) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* First who signed: nothing of a payload is looked at before. */
 int signature_judge(const struct signature *signature, const struct trusted *trusted,
-		    const char *digest, const char *repository, struct err *why, struct err *err)
+		    const struct signable *what, const char *repository, struct err *why,
+		    struct err *err)
 {
 	AUTO(payload_done) struct payload payload = {0};
 	size_t n = strlen(signature->payload);
@@ -87,7 +108,7 @@ int signature_judge(const struct signature *signature, const struct trusted *tru
 	}
 	if (payload_parse(signature->payload, n, &payload, why) < 0)
 		return 0;
-	if (strcmp(payload.digest, digest) != 0) {
+	if (!is_among(what, payload.digest)) {
 		(void)err_set(why, ESTALE, "it is of another image, sha256:%.12s", payload.digest);
 		return 0;
 	}
@@ -98,13 +119,29 @@ int signature_judge(const struct signature *signature, const struct trusted *tru
 	return 1;
 }
 
+int sign_digest(const struct sign_key *key, const char *name, const char *digest,
+		struct signatures *to, struct err *err)
+{
+	AUTO_BUF struct buf payload = BUF_INIT;
+	AUTO_BUF struct buf whose = BUF_INIT;
+	AUTO_FREE char *base64 = NULL;
+
+	buf_add(&whose, name, repository_len(name));
+	int r = buf_check(&whose, err);
+	if (r == 0) {
+		payload_write(whose.data, digest, &payload);
+		r = buf_check(&payload, err);
+	}
+	if (r == 0)
+		r = sign_bytes(key, payload.data, payload.len, &base64, err);
+	return r < 0 ? r : signatures_add(to, payload.data, base64, err);
+}
+
 int sign_image(const struct store *store, const char *what, const char *repository,
 	       const struct sign_key *key, struct err *err)
 {
 	AUTO_KEPT struct kept kept = {0};
-	AUTO_BUF struct buf payload = BUF_INIT;
-	AUTO_BUF struct buf whose = BUF_INIT;
-	AUTO_FREE char *base64 = NULL;
+	AUTO_SIGNATURES struct signatures made = {0};
 
 	int r = kept_open(store, what, &kept, err);
 	if (r < 0)
@@ -118,19 +155,13 @@ int sign_image(const struct store *store, const char *what, const char *reposito
 			       "image '%.200s': its blobs are not kept, it would leave the store "
 			       "as another image",
 			       what);
-	buf_add(&whose, name, repository_len(name));
-	r = buf_check(&whose, err);
-	if (r == 0) {
-		payload_write(whose.data, kept.manifest_digest, &payload);
-		r = buf_check(&payload, err);
-	}
-	if (r == 0)
-		r = sign_bytes(key, payload.data, payload.len, &base64, err);
-	return r < 0 ? r : signatures_keep(store, kept.image.id, payload.data, base64, err);
+	r = sign_digest(key, name, kept.manifest_digest, &made, err);
+	return r < 0 ? r : signatures_keep(store, kept.image.id, &made, err);
 }
 
 int signatures_judge(const struct signatures *list, const struct trusted *trusted,
-		     const char *digest, const char *repository, struct err *why, struct err *err)
+		     const struct signable *what, const char *repository, struct err *why,
+		     struct err *err)
 {
 	int good = 0, r = 0;
 
@@ -138,7 +169,7 @@ int signatures_judge(const struct signatures *list, const struct trusted *truste
 		(void)err_set(why, ENOENT, "it has none");
 	for (size_t i = 0; r >= 0 && i < list->n; i++) {
 		struct err each = ERR_INIT;
-		r = signature_judge(&list->v[i], trusted, digest, repository, &each, err);
+		r = signature_judge(&list->v[i], trusted, what, repository, &each, err);
 		good += r > 0;
 		if (r == 0 && (why->code == 0 || why->code == EACCES)) /* a stranger's says least */
 			*why = each;
@@ -151,6 +182,7 @@ int verify_image(const struct store *store, const char *what, const char *reposi
 {
 	AUTO_SIGNATURES struct signatures list = {0};
 	AUTO_KEPT struct kept kept = {0};
+	struct signable signable;
 
 	int r = kept_open(store, what, &kept, err);
 	if (r == 0)
@@ -160,5 +192,6 @@ int verify_image(const struct store *store, const char *what, const char *reposi
 	/* What was made of an image whose blobs were pruned is the manifest that it came with. */
 	const char *digest = kept.changed && kept.image.manifest_digest ? kept.image.manifest_digest
 									: kept.manifest_digest;
-	return signatures_judge(&list, trusted, digest, repository, why, err);
+	r = signable_find(&list.indexes, digest, &kept.image, &signable, err);
+	return r < 0 ? r : signatures_judge(&list, trusted, &signable, repository, why, err);
 }

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/attr.h"
@@ -15,6 +16,7 @@
 
 struct buf;
 struct err;
+struct image;
 struct sign_key;
 struct store;
 
@@ -32,23 +34,52 @@ int trusted_open(const char *const *keys, size_t n, struct trusted *ret, struct 
 /* Frees what it owns; a zeroed one is fine. */
 void trusted_done(struct trusted *trusted);
 
+/* Digests (hex) of what may be signed so that an image is: its manifest, then the indexes that name
+ * that, or an index that does. */
+struct signable {
+	char digest[1 + INDEXES_MAX][DIGEST_HEX + 1];
+	size_t n;
+};
+
 /*
- * Whether a signature is one of a trusted key over the manifest `digest` (hex) for `repository`
- * (NULL: for any): 1, or 0 with the reason in why.
+ * Finds those of the indexes (texts; nobody has judged them) that lead to the manifest: by its
+ * digest, as an image, and for the platform that the image itself is for, or none.
+ */
+int signable_find(const struct strv *indexes, const char *manifest_digest,
+		  const struct image *image, struct signable *ret, struct err *err) HULL_MUST_CHECK;
+
+/*
+ * Whether a signature is one of a trusted key over any of `what` for `repository` (NULL: for any):
+ * 1, or 0 with the reason in why.
  */
 int signature_judge(const struct signature *signature, const struct trusted *trusted,
-		    const char *digest, const char *repository, struct err *why, struct err *err)
-	HULL_MUST_CHECK;
+		    const struct signable *what, const char *repository, struct err *why,
+		    struct err *err) HULL_MUST_CHECK;
 
 /* How many of the list hold, in that sense; why: what the last of the others lacks, or that there
  * is none. */
 int signatures_judge(const struct signatures *list, const struct trusted *trusted,
-		     const char *digest, const char *repository, struct err *why, struct err *err)
-	HULL_MUST_CHECK;
+		     const struct signable *what, const char *repository, struct err *why,
+		     struct err *err) HULL_MUST_CHECK;
+
+/* Signs the manifest or index `digest` (hex) for the repository of `name`, and appends the
+ * signature.
+ */
+int sign_digest(const struct sign_key *key, const char *name, const char *digest,
+		struct signatures *to, struct err *err) HULL_MUST_CHECK;
 
 /* Signs the image `what` for `repository` with the private key, and keeps the signature. */
 int sign_image(const struct store *store, const char *what, const char *repository,
 	       const struct sign_key *key, struct err *err) HULL_MUST_CHECK;
+
+/*
+ * Signs what the full name means at its registry, be it a manifest or an index, for `repository`
+ * (NULL: the one of the name), and sends the signature there. ret_digest (hex) is of what was
+ * signed.
+ */
+int sign_remote(const char *name, bool no_verify, const char *repository,
+		const struct sign_key *key, char ret_digest[DIGEST_HEX + 1], struct err *err)
+	HULL_MUST_CHECK;
 
 /* signatures_judge() of those that the store keeps for the image. */
 int verify_image(const struct store *store, const char *what, const char *repository,

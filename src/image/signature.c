@@ -24,7 +24,7 @@
 
 #define PAYLOAD_TYPE "cosign container image signature"
 
-enum { FILE_BYTES_MAX = 16 << 20, NAME = DIGEST_HEX + 16 };
+enum { FILE_BYTES_MAX = 48 << 20, INDEX_BYTES_ALL = 8 << 20, NAME = DIGEST_HEX + 16 };
 
 void signatures_done(struct signatures *list)
 {
@@ -33,6 +33,7 @@ void signatures_done(struct signatures *list)
 		free(list->v[i].base64);
 	}
 	free(list->v);
+	strv_done(&list->indexes);
 	*list = (struct signatures){0};
 }
 
@@ -60,14 +61,45 @@ int signatures_add(struct signatures *list, const char *payload, const char *bas
 	return err_set(err, ENOMEM, "out of memory");
 }
 
+static void drop_oldest(struct strv *indexes)
+{
+	free(indexes->v[0]);
+	memmove(indexes->v, indexes->v + 1, indexes->n * sizeof(*indexes->v)); /* and its NULL */
+	indexes->n--;
+}
+
+int signatures_add_index(struct signatures *list, const char *text, size_t n, struct err *err)
+{
+	struct strv *all = &list->indexes;
+	size_t bytes = 0;
+
+	if (strlen(text) != n)
+		return err_set(err, EINVAL, "an index is no text");
+	for (size_t i = 0; i < all->n; i++) {
+		if (strcmp(all->v[i], text) == 0)
+			return 0;
+		bytes += strlen(all->v[i]);
+	}
+	while (all->n > 0 && (all->n >= INDEXES_MAX || bytes + n > INDEX_BYTES_ALL)) {
+		bytes -= strlen(all->v[0]);
+		drop_oldest(all);
+	}
+	return strv_add(all, text, err);
+}
+
+/* A signature, or {"index": TEXT}. */
 static int parse_one(struct json_object *obj, struct signatures *list, struct err *err)
 {
 	const char *payload = NULL;
 	const char *base64 = NULL;
+	const char *index = NULL;
 
 	if (!json_is_obj(obj))
 		return err_set(err, EUCLEAN, "not an object");
-	int r = json_need(json_get_str(obj, "payload", &payload, err), "payload", err);
+	int r = json_get_str(obj, "index", &index, err);
+	if (r != 0)
+		return r < 0 ? r : signatures_add_index(list, index, strlen(index), err);
+	r = json_need(json_get_str(obj, "payload", &payload, err), "payload", err);
 	if (r >= 0)
 		r = json_need(json_get_str(obj, "signature", &base64, err), "signature", err);
 	return r < 0 ? r : signatures_add(list, payload, base64, err);
@@ -152,6 +184,11 @@ static void format(const struct signatures *list, struct buf *to)
 		json_put_str(&out, "signature", list->v[i].base64);
 		json_end(&out);
 	}
+	for (size_t i = 0; i < list->indexes.n; i++) {
+		json_begin(&out, NULL);
+		json_put_str(&out, "index", list->indexes.v[i]);
+		json_end(&out);
+	}
 	json_end_array(&out);
 }
 
@@ -173,8 +210,19 @@ static int write_in(int folder, const char *id, const struct buf *text, struct e
 	return r;
 }
 
-int signatures_keep(const struct store *store, const char *id, const char *payload,
-		    const char *base64, struct err *err)
+static int add_all(struct signatures *list, const struct signatures *more, struct err *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < more->n; i++)
+		r = signatures_add(list, more->v[i].payload, more->v[i].base64, err);
+	for (size_t i = 0; r == 0 && i < more->indexes.n; i++)
+		r = signatures_add_index(list, more->indexes.v[i], strlen(more->indexes.v[i]), err);
+	return r;
+}
+
+int signatures_keep(const struct store *store, const char *id, const struct signatures *more,
+		    struct err *err)
 {
 	AUTO_SIGNATURES struct signatures list = {0};
 	AUTO_BUF struct buf text = BUF_INIT;
@@ -184,7 +232,7 @@ int signatures_keep(const struct store *store, const char *id, const char *paylo
 		return folder;
 	int r = read_in(folder, id, &list, err);
 	if (r == 0)
-		r = signatures_add(&list, payload, base64, err);
+		r = add_all(&list, more, err);
 	if (r < 0)
 		return r;
 	format(&list, &text);

@@ -182,6 +182,29 @@ int image_sign(const struct store *store, const char *what, const char *reposito
 			-1, NULL, err);
 }
 
+/* The first line of an answer, in *ret; the caller frees. */
+static int take_line(struct buf *answer, char **ret, struct err *err)
+{
+	if (!answer->data)
+		return err_set(err, EIO, "hull-image ended without an answer");
+	answer->data[strcspn(answer->data, "\n")] = '\0';
+	*ret = buf_take(answer);
+	return *ret ? 0 : err_set(err, ENOMEM, "out of memory");
+}
+
+int image_sign_remote(const struct store *store, const struct image_sign_remote *what,
+		      char **ret_digest, struct err *err)
+{
+	AUTO_BUF struct buf answer = BUF_INIT;
+
+	int r = run_tool(store,
+			 (const char *const[]){"sign-remote", what->key, what->name,
+					       what->repository ? what->repository : "",
+					       what->no_verify ? "any" : "checked", NULL},
+			 -1, &answer, err);
+	return r < 0 ? r : take_line(&answer, ret_digest, err);
+}
+
 int image_verify(const struct store *store, const char *what, const char *repository,
 		 const struct strv *keys, struct err *why, struct err *err)
 {
@@ -217,11 +240,7 @@ int image_push(const struct store *store, const struct image_push *what, char **
 			  -1, &answer, &(struct listener){what->told, what->ctx}, err);
 	if (r < 0)
 		return r;
-	if (r > 0 || !answer.data)
-		return err_set(err, EIO, "hull-image ended without an answer");
-	answer.data[strcspn(answer.data, "\n")] = '\0';
-	*ret_digest = buf_take(&answer);
-	return *ret_digest ? 0 : err_set(err, ENOMEM, "out of memory");
+	return take_line(&answer, ret_digest, err);
 }
 
 int image_key_new(const struct store *store, const char *prefix, bool sealed, struct err *err)

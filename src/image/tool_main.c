@@ -70,20 +70,42 @@ static int repair(const struct store *store, char **args, size_t n, struct err *
 	return store_repair(store, say, err);
 }
 
-static int sign(const struct store *store, char **args, size_t n, struct err *err)
+static int open_key(const char *path, struct sign_key **ret, struct err *err)
 {
-	AUTO(auto_sign_key_free) struct sign_key *key = NULL;
 	AUTO(buf_erase) struct buf pem = BUF_INIT;
 	AUTO(auto_secret) char *pass = NULL;
 
-	int r = file_read(AT_FDCWD, args[0], SIGNATURE_BYTES_MAX, &pem, err);
+	int r = file_read(AT_FDCWD, path, SIGNATURE_BYTES_MAX, &pem, err);
 	if (r == 0 && sign_key_is_sealed(pem.data, pem.len))
 		r = pass_read("Passphrase of the key: ", false, &pass, err);
 	if (r == 0)
-		r = sign_key_private(pem.data ? pem.data : "", pem.len, pass, &key, err);
-	if (r < 0)
-		return err_wrap(err, "key '%.200s'", args[0]);
-	return sign_image(store, args[1], n > 2 && args[2][0] ? args[2] : NULL, key, err);
+		r = sign_key_private(pem.data ? pem.data : "", pem.len, pass, ret, err);
+	return r < 0 ? err_wrap(err, "key '%.200s'", path) : 0;
+}
+
+/* KEY, IMAGE, REPOSITORY or "" */
+static int sign(const struct store *store, char **args, size_t n, struct err *err)
+{
+	AUTO(auto_sign_key_free) struct sign_key *key = NULL;
+
+	(void)n;
+	int r = open_key(args[0], &key, err);
+	return r < 0 ? r : sign_image(store, args[1], args[2][0] ? args[2] : NULL, key, err);
+}
+
+/* KEY, NAME, REPOSITORY or "", "checked" or "any" */
+static int sign_there(const struct store *store, char **args, size_t n, struct err *err)
+{
+	AUTO(auto_sign_key_free) struct sign_key *key = NULL;
+	char digest[DIGEST_HEX + 1];
+
+	(void)store;
+	(void)n;
+	int r = open_key(args[0], &key, err);
+	if (r == 0)
+		r = sign_remote(args[1], strcmp(args[3], "any") == 0, args[2][0] ? args[2] : NULL,
+				key, digest, err);
+	return r < 0 ? r : printf("sha256:%s\n", digest) < 0 ? err_sys(err, "answer") : 0;
 }
 
 static int verify(const struct store *store, char **args, size_t n, struct err *err)
@@ -168,8 +190,14 @@ static const struct {
 	size_t min;
 	int (*run)(const struct store *store, char **args, size_t n, struct err *err);
 } verbs[] = {
-	{"save", 1, save},     {"check", 0, check},     {"repair", 0, repair}, {"sign", 2, sign},
-	{"verify", 3, verify}, {"key-new", 1, key_new}, {"push", 3, push},
+	{"save", 1, save},
+	{"check", 0, check},
+	{"repair", 0, repair},
+	{"sign", 3, sign},
+	{"sign-remote", 4, sign_there},
+	{"verify", 3, verify},
+	{"key-new", 1, key_new},
+	{"push", 3, push},
 };
 
 static int run(int argc, char **argv, struct err *err)

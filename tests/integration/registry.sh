@@ -168,7 +168,26 @@ chunked() { # skopeo 1.9 loses what fills such a tar up behind its two blocks of
 	fresh && "$HULL" pull -q "$at/packed:chunked" >/dev/null && "$HULL" push -q "$at/packed:chunked" "$at/packed:again" >/dev/null &&
 		[ "$(digest_of packed:chunked)" = "$(digest_of packed:again)" ]
 }
-if command -v umoci >/dev/null; then check 'a layer packed by zstd:chunked is taken, and leaves as it came' chunked; fi
+chunked_back() { # to a registry that has nothing of it any more; its notes are what another program finds files in the blob by
+	skopeo inspect --raw --cert-dir "certs/$at" "docker://$at/packed:chunked" >before.json && mv data/docker docker-away || return 1
+	"$HULL" push "$at/packed:chunked" 2>lines >/dev/null && grep -q '^layer 1 of 1: .*sent' lines && skopeo inspect --raw --cert-dir "certs/$at" "docker://$at/packed:chunked" >after.json && cmp before.json after.json &&
+		skopeo copy -q --src-cert-dir "certs/$at" "docker://$at/packed:chunked" dir:chunked-back && python3 - <<-'END' &&
+			import base64, json, struct
+			layer, = json.load(open('after.json'))['layers']; notes = {key.split('chunked.')[-1]: value for key, value in layer['annotations'].items()}
+			blob = open('chunked-back/' + layer['digest'][7:], 'rb').read(); begin, packed, size, kind = map(int, notes['manifest-position'].split(':'))
+			open('toc.zst', 'wb').write(blob[begin:begin + packed]); open('toc.size', 'w').write(str(size))
+			import hashlib
+			assert 'sha256:' + hashlib.sha256(blob[begin:begin + packed]).hexdigest() == notes['manifest-checksum']
+		END
+		{ ! command -v zstd >/dev/null || [ "$(zstd -dc toc.zst | wc -c)" = "$(cat toc.size)" ]; } &&
+		{ ! command -v podman >/dev/null || podman --root "$dir/podman" --runroot "$dir/podman-run" --events-backend none pull -q --cert-dir "certs/$at" "$at/packed:chunked" >/dev/null; }
+	result=$?
+	rm -rf data/docker && mv docker-away data/docker && return "$result"
+}
+if command -v umoci >/dev/null; then
+	check 'a layer packed by zstd:chunked is taken, and leaves as it came' chunked
+	check 'and is sent whole to a registry that lacks it, with its notes, which still tell where its list of files is' chunked_back
+fi
 docker_form() {
 	bring layout:1 kit:docker --format v2s2 && fresh && "$HULL" pull -q "$at/kit:docker" >/dev/null && "$HULL" push -q "$at/kit:docker" "$at/kit:docker2" >/dev/null &&
 		[ "$(digest_of kit:docker)" = "$(digest_of kit:docker2)" ]
@@ -267,6 +286,58 @@ for m in i["manifests"]:
 			python3 -c 'import json, sys; m = json.load(open("artifact.json")); assert m["subject"]["digest"] == sys.argv[1] and m["artifactType"], m' "$d" || return 1
 	done
 }
+# an index of two platforms
+index_signed() {
+	"$kit" multi two-platforms nested=1 "arch=$arch" && skopeo copy -q --all --dest-cert-dir "certs/$at" oci:multi "docker://$at/multi/app:1" && demand one "$at/multi" || return 1
+	fresh && refused 'demands a signature: it has none' ruled "$HULL" pull -q "$at/multi/app:1" && nothing_kept "$at/multi/app:1" || return 1
+	index=$(digest_of multi/app:1)
+	is "$index" "$HULL" image sign --remote --key one.key "$at/multi/app:1" && ! "$HULL" image exists "$at/multi/app:1" || return 1
+	for platform in "linux/$arch" linux/mips; do
+		fresh && ruled "$HULL" pull -q --platform "$platform" "$at/multi/app:1" >/dev/null && "$HULL" image verify --key one.pub "$at/multi/app:1" || { echo "$platform"; return 1; }
+	done
+	fresh && ruled "$HULL" pull -q "$at/multi/app@$index" >/dev/null && ruled "$HULL" create "$at/multi/app@$index" x >/dev/null || return 1
+	refused 'are for --remote' "$HULL" image sign --tls-verify=false --key one.key "$at/multi/app:1" && refused 'not USER:PASSWORD' "$HULL" image sign --remote --creds me --key one.key "$at/multi/app:1" &&
+		refused 'is denied' "$HULL" image sign --remote --creds me:wrong --key one.key "$at/multi/app:1"
+}
+index_form() { # the payload names the index, and openssl agrees
+	skopeo copy -q --src-cert-dir "certs/$at" "docker://$at/multi/app:$(echo "$index" | tr : -).sig" dir:index-signature && python3 - "$index" "$at/multi/app" <<-'END' || return 1
+		import base64, json, sys
+		layer, = json.load(open('index-signature/manifest.json'))['layers']
+		open('der', 'wb').write(base64.b64decode(layer['annotations']['dev.cosignproject.cosign/signature']))
+		text = open('index-signature/' + layer['digest'][7:]).read(); open('payload', 'w').write(text); said = json.loads(text)['critical']
+		assert said['image']['docker-manifest-digest'] == sys.argv[1] and said['identity']['docker-reference'] == sys.argv[2], said
+	END
+	openssl dgst -sha256 -verify one.pub -signature der payload
+}
+put_signature() { # put_signature DIR NAME DIGEST: the registry has it as one of DIGEST
+	skopeo copy -q --dest-cert-dir "certs/$at" "dir:$1" "docker://$at/$2:$(echo "$3" | tr : -).sig"
+}
+index_swapped() { # the name means another index by now, beside which the signature of the first one lies
+	"$kit" multi2 two-platforms nested=1 "arch=$arch" && skopeo copy -q --all --dest-cert-dir "certs/$at" oci:multi2 "docker://$at/multi/app:1" && other=$(digest_of multi/app:1) && [ "$other" != "$index" ] || return 1
+	fresh && refused 'it has none' ruled "$HULL" pull -q "$at/multi/app:1" && put_signature index-signature multi/app "$other" || return 1
+	fresh && refused "it is of another image, $(printf %.19s "$index")" ruled "$HULL" pull -q "$at/multi/app:1" && nothing_kept "$at/multi/app:1"
+}
+index_without() { # a manifest that the signed index does not name, with that signature; and by itself one that it does
+	bring layout:1 multi/lone:1 && put_signature index-signature multi/lone "$(digest_of multi/lone:1)" && fresh && refused 'it is of another image' ruled "$HULL" pull -q "$at/multi/lone:1" && nothing_kept "$at/multi/lone:1" || return 1
+	mine=$(skopeo inspect --raw --cert-dir "certs/$at" "docker://$at/multi/app@$index" | python3 -c 'import json, sys; print(json.load(sys.stdin)["manifests"][1]["digest"])')
+	put_signature index-signature multi/app "$mine" && fresh && refused 'it is of another image' ruled "$HULL" pull -q "$at/multi/app@$mine" && nothing_kept "$at/multi/app@$mine"
+}
+index_elsewhere() {
+	skopeo copy -q --all --dest-cert-dir "certs/$at" oci:multi "docker://$at/multi/stolen:1" && is "$index" digest_of multi/stolen:1 && put_signature index-signature multi/stolen "$index" || return 1
+	fresh && refused "it was made for '$at/multi/app'" ruled "$HULL" pull -q "$at/multi/stolen:1" && nothing_kept "$at/multi/stolen:1"
+}
+index_kept() { # what the store keeps of it is judged each time
+	fresh && ruled "$HULL" pull -q "$at/multi/app@$index" >/dev/null && file=$(ls "$HULL_ROOT"/signatures/*.json) && cp "$file" whole && ruled "$HULL" create "$at/multi/app@$index" x >/dev/null || return 1
+	for change in 's/mips/mipz/' 's/"index":"{/"index":"{ /' 's/,{"index":.*}]/]/'; do
+		sed "$change" whole >"$file" && ! cmp -s "$file" whole && refused 'it is of another image' ruled "$HULL" create "$at/multi/app@$index" x || { echo "$change"; return 1; }
+	done
+	"$HULL" pull -q "$at/multi/lone:1" >/dev/null && id=$("$HULL" image inspect --format '{{.Id}}' "$at/multi/lone:1") && cp whole "$HULL_ROOT/signatures/${id#sha256:}.json" || return 1
+	refused 'it is of another image' ruled "$HULL" create "$at/multi/lone:1" x && cp whole "$file" && ruled "$HULL" create "$at/multi/app@$index" x >/dev/null
+}
+index_or_manifest() { # one platform's manifest is signed, and found through the index too
+	is "$mine" "$HULL" image sign --remote --key two.key "$at/multi/app@$mine" && demand two "$at/multi" && fresh && ruled "$HULL" pull -q "$at/multi/app@$index" >/dev/null || return 1
+	fresh && refused 'none of the keys' ruled "$HULL" pull -q --platform linux/mips "$at/multi/app@$index"
+}
 if [ "$(id -u)" = 0 ] && unshare -m true 2>/dev/null; then
 	[ -d /etc/hull ] || { mkdir /etc/hull && made_etc=1; }
 	check 'an unsigned image that the policy wants signed is not kept; a signed one is pushed with its signature, once' signed_push
@@ -278,6 +349,13 @@ if [ "$(id -u)" = 0 ] && unshare -m true 2>/dev/null; then
 	check 'a signature that was made for another repository is none' elsewhere
 	check 'signatures are pushed as referrers too, and found as such' referrer
 	check 'where the registry keeps no list of referrers, push keeps it under its tag' referrer_form
+	check 'sign --remote signs an index where it is, and so the image for each platform' index_signed
+	check "that signature is in cosign's form, over the index" index_form
+	check 'an index that was swapped for another after the signature is refused' index_swapped
+	check 'a signed index says nothing of a manifest that it does not name, or that did not come by it' index_without
+	check 'a signed index is none of another repository' index_elsewhere
+	check 'the index that is kept beside a signature is judged whenever that is' index_kept
+	check "a manifest's own signature counts for what is found through an index" index_or_manifest
 else
 	skip 'signatures and the policy' 'needs root and a mount namespace'
 fi
@@ -356,11 +434,13 @@ odd_file() {
 }
 check 'a file of registries that says something else is told in a line' odd_file
 unverified() { # nobody has told of this authority
+	[ -e one.key ] || openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out one.key 2>/dev/null || return 1
 	: >nothing && HULL_REGISTRIES=$dir/nothing
 	refused 'ertificate' "$HULL" push -q --creds me:secret "$at/run:1" "$at/unverified:1" && "$HULL" push -q --tls-verify=false --creds me:secret "$at/run:1" "$at/unverified:1" >/dev/null || return 1
+	refused 'ertificate' "$HULL" image sign --remote --creds me:secret --key one.key "$at/unverified:1" && "$HULL" image sign --remote --tls-verify=false --creds me:secret --key one.key "$at/unverified:1" >/dev/null || return 1
 	! echo secret | "$HULL" login -u me --password-stdin "$at" 2>err && grep -q ertificate err && [ "$(wc -l <err)" = 1 ] && echo secret | "$HULL" login --tls-verify=false -u me --password-stdin "$at" && "$HULL" push -q --tls-verify=false "$at/run:1" "$at/unverified:2" >/dev/null
 	result=$?
 	"$HULL" logout "$at" && HULL_REGISTRIES=$dir/registries && return "$result"
 }
-check 'an unknown certificate is refused by push and login, unless --tls-verify=false' unverified
+check 'an unknown certificate is refused by push, sign and login, unless --tls-verify=false' unverified
 done_testing

@@ -37,6 +37,7 @@ target_of() {
 		echo "tests/unit/${name%/*}/test_${name%/*}_${name##*/test_}"
 		;;
 	soak/*) echo 'src/hull-oci tests/strike' ;;
+	integration/confined.sh:*) echo 'src/hull src/hull-import src/hull-image' ;;
 	*) echo src/hull-oci ;;
 	esac
 }

@@ -8,11 +8,14 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/json.h"
+#include "image/image.h"
 #include "image/seal.h"
+#include "image/sha256.h"
 #include "image/sign.h"
 #include "image/sign_key.h"
 
-#define HEX "1111111111111111111111111111111111111111111111111111111111111111"
+#define HEX   "1111111111111111111111111111111111111111111111111111111111111111"
+#define OTHER "2222222222222222222222222222222222222222222222222222222222222222"
 
 TEST(base64_of_every_length_reads_back)
 {
@@ -119,22 +122,159 @@ TEST(a_signature_is_judged_by_who_what_and_for_whom)
 	AUTO_BUF struct buf payload = BUF_INIT;
 	struct err err = ERR_INIT, why = ERR_INIT;
 	struct signature s = {0};
-	const char other[] = "2222222222222222222222222222222222222222222222222222222222222222";
+	const struct signable this = {.digest = {HEX}, .n = 1}, other = {.digest = {OTHER}, .n = 1};
+	const struct signable both = {.digest = {OTHER, HEX}, .n = 2};
 
 	EXPECT_EQ(new_pair(&mine, &public, &err), 0);
 	struct trusted trusted = {&public, 1};
 	payload_write("example.org:5000/a", HEX, &payload);
 	EXPECT_EQ(sign_bytes(mine, payload.data, payload.len, &s.base64, &err), 0);
 	s.payload = payload.data;
-	EXPECT_EQ(signature_judge(&s, &trusted, HEX, "example.org:5000/a:tag", &why, &err), 1);
-	EXPECT_EQ(signature_judge(&s, &trusted, HEX, NULL, &why, &err), 1);
-	EXPECT_EQ(signature_judge(&s, &trusted, HEX, "example.org:5000/ab", &why, &err), 0);
+	EXPECT_EQ(signature_judge(&s, &trusted, &this, "example.org:5000/a:tag", &why, &err), 1);
+	EXPECT_EQ(signature_judge(&s, &trusted, &this, NULL, &why, &err), 1);
+	EXPECT_EQ(signature_judge(&s, &trusted, &both, NULL, &why, &err), 1);
+	EXPECT_EQ(signature_judge(&s, &trusted, &this, "example.org:5000/ab", &why, &err), 0);
 	EXPECT_STR(why.msg, "it was made for 'example.org:5000/a'");
-	EXPECT_EQ(signature_judge(&s, &trusted, HEX, "example.org", &why, &err), 0);
-	EXPECT_EQ(signature_judge(&s, &trusted, other, NULL, &why, &err), 0);
-	EXPECT_EQ(signature_judge(&s, &(struct trusted){0}, HEX, NULL, &why, &err), 0);
+	EXPECT_EQ(signature_judge(&s, &trusted, &this, "example.org", &why, &err), 0);
+	EXPECT_EQ(signature_judge(&s, &trusted, &other, NULL, &why, &err), 0);
+	EXPECT_EQ(signature_judge(&s, &(struct trusted){0}, &this, NULL, &why, &err), 0);
 	EXPECT_STR(why.msg, "none of the keys has made it");
 	free(s.base64);
+}
+
+TEST(the_old_name_of_dockers_registry_is_its_name)
+{
+	AUTO(auto_sign_key_free) struct sign_key *mine = NULL;
+	AUTO(auto_sign_key_free) struct sign_key *public = NULL;
+	AUTO_SIGNATURES struct signatures list = {0};
+	struct err err = ERR_INIT, why = ERR_INIT;
+	const struct signable this = {.digest = {HEX}, .n = 1};
+
+	EXPECT_EQ(new_pair(&mine, &public, &err), 0);
+	struct trusted trusted = {&public, 1};
+	EXPECT_EQ(sign_digest(mine, "index.docker.io/library/a:1", HEX, &list, &err), 0);
+	EXPECT_EQ(signatures_judge(&list, &trusted, &this, "docker.io/library/a", &why, &err), 1);
+	EXPECT_EQ(signatures_judge(&list, &trusted, &this, "docker.io/library/b", &why, &err), 0);
+	EXPECT_EQ(signatures_judge(&list, &trusted, &this, "example.org/library/a", &why, &err), 0);
+}
+
+#define INDEX_TYPE    "application/vnd.oci.image.index.v1+json"
+#define MANIFEST_TYPE "application/vnd.oci.image.manifest.v1+json"
+#define LINE(type, digest, more)                                                                   \
+	"{\"mediaType\":\"" type "\",\"size\":10,\"digest\":\"sha256:" digest "\"" more "}"
+#define FOR(os, architecture)                                                                      \
+	",\"platform\":{\"os\":\"" os "\",\"architecture\":\"" architecture "\"}"
+#define INDEX(lines)                                                                               \
+	"{\"schemaVersion\":2,\"mediaType\":\"" INDEX_TYPE "\",\"manifests\":[" lines "]}"
+
+static int find(const char *index, struct signable *ret, struct err *err)
+{
+	static char os[] = "linux", architecture[] = "amd64";
+	const struct image image = {.os = os, .architecture = architecture};
+	AUTO_SIGNATURES struct signatures list = {0};
+
+	int r = signatures_add_index(&list, index, strlen(index), err);
+	return r < 0 ? r : signable_find(&list.indexes, HEX, &image, ret, err);
+}
+
+TEST(an_index_that_names_the_manifest_for_its_platform_may_be_signed_for_it)
+{
+	static const char *const good[] = {
+		INDEX(LINE(MANIFEST_TYPE, HEX, FOR("linux", "amd64"))),
+		INDEX(LINE(MANIFEST_TYPE, HEX, "")),
+		INDEX(LINE(MANIFEST_TYPE, OTHER,
+			   FOR("linux", "arm64")) "," LINE(MANIFEST_TYPE, HEX,
+							   FOR("linux", "amd64"))),
+	};
+
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		struct signable found = {.n = 0};
+		struct err err = ERR_INIT;
+		char hex[DIGEST_HEX + 1];
+		EXPECT_EQ(find(good[i], &found, &err), 0);
+		EXPECT_EQ(sha256_hex(good[i], strlen(good[i]), hex, &err), 0);
+		if (found.n != 2)
+			FAIL("'%s' was not taken", good[i]);
+		EXPECT_STR(found.digest[0], HEX);
+		EXPECT_STR(found.digest[1], hex);
+	}
+}
+
+TEST(an_index_that_does_not_lead_to_the_image_counts_for_nothing)
+{
+	static const char *const bad[] = {
+		INDEX(""),
+		INDEX(LINE(MANIFEST_TYPE, OTHER, "")),
+		INDEX(LINE(MANIFEST_TYPE, HEX, FOR("linux", "arm64"))),
+		INDEX(LINE(MANIFEST_TYPE, HEX, FOR("windows", "amd64"))),
+		INDEX(LINE(MANIFEST_TYPE, HEX, FOR("unknown", "unknown"))),
+		INDEX(LINE(MANIFEST_TYPE, HEX,
+			   ",\"annotations\":{\"vnd.docker.reference.type\":"
+			   "\"attestation-manifest\"}")),
+		INDEX(LINE(INDEX_TYPE, HEX, "")),
+		INDEX(LINE("application/vnd.oci.image.config.v1+json", HEX, "")),
+		INDEX(LINE(MANIFEST_TYPE, HEX, FOR("linux", "amd64"))) "x",
+		"",
+		"[]",
+		"{\"schemaVersion\":2,\"layers\":[" LINE(MANIFEST_TYPE, HEX, "") "]}",
+		"{\"manifests\":\"sha256:" HEX "\"}",
+	};
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		struct signable found = {.n = 0};
+		struct err err = ERR_INIT;
+		EXPECT_EQ(find(bad[i], &found, &err), 0);
+		if (found.n != 1)
+			FAIL("'%s' was taken", bad[i]);
+	}
+}
+
+TEST(an_index_of_an_index_leads_on_in_whatever_order_they_are_kept)
+{
+	static const char inner[] = INDEX(LINE(MANIFEST_TYPE, HEX, FOR("linux", "amd64")));
+	static char os[] = "linux", architecture[] = "amd64";
+	const struct image image = {.os = os, .architecture = architecture};
+	AUTO_BUF struct buf outer = BUF_INIT;
+	char hex[DIGEST_HEX + 1], top[DIGEST_HEX + 1];
+	struct err err = ERR_INIT;
+
+	EXPECT_EQ(sha256_hex(inner, strlen(inner), hex, &err), 0);
+	buf_printf(&outer,
+		   INDEX("{\"mediaType\":\"" INDEX_TYPE "\",\"size\":10,\"digest\":\"sha256:%s\"}"),
+		   hex);
+	EXPECT_EQ(sha256_hex(outer.data, outer.len, top, &err), 0);
+	for (int order = 0; order < 2; order++) {
+		AUTO_SIGNATURES struct signatures list = {0};
+		struct signable found = {.n = 0};
+		const char *first = order ? inner : outer.data;
+		const char *second = order ? outer.data : inner;
+		EXPECT_EQ(signatures_add_index(&list, first, strlen(first), &err), 0);
+		EXPECT_EQ(signatures_add_index(&list, second, strlen(second), &err), 0);
+		EXPECT_EQ(signable_find(&list.indexes, HEX, &image, &found, &err), 0);
+		EXPECT_EQ(found.n, 3);
+		EXPECT_STR(found.digest[1], hex);
+		EXPECT_STR(found.digest[2], top);
+	}
+	/* and the outer one alone leads nowhere */
+	struct signable found = {.n = 0};
+	EXPECT_EQ(find(outer.data, &found, &err), 0);
+	EXPECT_EQ(found.n, 1);
+}
+
+TEST(indexes_are_kept_once_and_to_a_bound)
+{
+	AUTO_SIGNATURES struct signatures list = {0};
+	struct err err = ERR_INIT;
+	char text[32];
+
+	for (int i = 0; i < 3 * INDEXES_MAX; i++) {
+		(void)snprintf(text, sizeof(text), "index %d", i);
+		EXPECT_EQ(signatures_add_index(&list, text, strlen(text), &err), 0);
+		EXPECT_EQ(signatures_add_index(&list, text, strlen(text), &err), 0);
+	}
+	EXPECT_EQ(list.indexes.n, INDEXES_MAX);
+	EXPECT_STR(list.indexes.v[INDEXES_MAX - 1], text);
+	EXPECT_EQ(signatures_add_index(&list, "a\0b", 3, &err), -EINVAL);
 }
 
 TEST(a_sealed_secret_opens_by_its_passphrase_alone)

@@ -1,0 +1,34 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# The importer has given up its rights by the time it reads what a stranger has made, wherever that comes from.
+. "$(dirname "$0")/lib.sh"
+[ "$(id -u)" = 0 ] || skip_all 'needs root'
+
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+cd "$dir" || exit 1
+HULL_ROOT=$dir/store
+export HULL_ROOT
+
+says() { # says PID LINE…: /proc says all of this of it
+	of=$1
+	shift
+	for line in "$@"; do grep -qx "$line" "/proc/$of/status" || { echo "not $line"; return 1; }; done
+}
+confined() { # confined COMMAND…: while it waits for its standard input, which is no archive in the end
+	mkfifo hold && exec 7<>hold || return 1
+	"$@" <hold 7>&- &
+	a=$!
+	of="^[^ ]*hull-import --root=$dir/" # and who mounts for it, which is its child and younger
+	soon pgrep -f "$of" && pid=$(pgrep -o -f "$of") && soon says "$pid" 'Seccomp:.2' && says "$pid" 'CapEff:.0*' 'CapPrm:.0*' 'NoNewPrivs:.1'
+	result=$?
+	exec 7>&-
+	wait "$a"
+	rm hold
+	return "$result"
+}
+check 'who reads what a stranger has made has no capability, and a list of system calls' confined "$HULL" image import - x:1
+check 'whoever reads an archive of images has not either' confined "$HULL" load
+[ -z "$(pgrep -f "hull-import --root=$dir/")" ] && left=nothing
+check 'no process is left of that' [ "$left" = nothing ]
+done_testing
