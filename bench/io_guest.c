@@ -3,7 +3,8 @@
  * The first process of a machine under measurement: loads /modules (in the order of its names),
  * reads and writes the disk /dev/vda, the folder of the tag `share` and a peer beyond its network
  * interface, each for `seconds` of its environment (the kernel's command line), and says on the
- * console "@IO NAME FIGURE" for each, "@END" at the end. As `io_guest peer ADDRESS` it is that
+ * console "@IO NAME FIGURE" for each, "@END" at the end; with
+ * `only=disk`, `share` or `net` there one of the three. As `io_guest peer ADDRESS` it is that
  * peer, on the host.
  */
 #include <arpa/inet.h>
@@ -441,6 +442,7 @@ static void wait_for(const char *path)
 int main(int argc, char **argv)
 {
 	const char *given = getenv("seconds");
+	const char *only = getenv("only");
 
 	buffer = mmap(NULL, CHUNK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (buffer == MAP_FAILED)
@@ -459,9 +461,12 @@ int main(int argc, char **argv)
 	load_modules();
 	wait_for("/dev/vda");
 	wait_for("/sys/class/net/eth0");
-	measure_disk();
-	measure_share();
-	measure_net();
+	if (!only || strcmp(only, "disk") == 0)
+		measure_disk();
+	if (!only || strcmp(only, "share") == 0)
+		measure_share();
+	if (!only || strcmp(only, "net") == 0)
+		measure_net();
 	say("@END\n");
 	(void)reboot(RB_POWER_OFF);
 	return 2;
