@@ -355,7 +355,7 @@ void virtio_read(struct virtio *v, uint32_t at, void *bytes, size_t n)
 	if (at >= VIRTIO_MMIO_CONFIG) {
 		(void)pthread_mutex_lock(&v->lock);
 		if (is_config(v, at - VIRTIO_MMIO_CONFIG, n))
-			memcpy(bytes, v->config + at - VIRTIO_MMIO_CONFIG, n);
+			memcpy(bytes, v->config + (at - VIRTIO_MMIO_CONFIG), n);
 		(void)pthread_mutex_unlock(&v->lock);
 		return;
 	}
