@@ -3,8 +3,8 @@
  * The first process of a machine under measurement: loads /modules (in the order of its names),
  * reads and writes the disk /dev/vda, the folder of the tag `share` and a peer beyond its network
  * interface, each for `seconds` of its environment (the kernel's command line), and says on the
- * console "@IO NAME FIGURE" for each, "@END" at the end. As `io_guest peer ADDRESS` it is that
- * peer, on the host.
+ * console "@IO NAME FIGURE" for each, "@END" at the end; with `only=block`, `fs` or `net` there one
+ * of the three. As `io_guest peer ADDRESS` it is that peer, on the host.
  */
 #include <arpa/inet.h>
 #include <dirent.h>

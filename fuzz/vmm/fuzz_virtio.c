@@ -4,11 +4,14 @@
  * the share say something now and then. The input is a list of acts, each a byte and its arguments.
  * Devices begin as a good driver leaves them, so that the first act may already be a queue's.
  *
- * The tap is a socket here, so that what is asked of a tap is answered with yes (ioctl).
+ * The tap is a socket here, so that what is asked of a tap, or of vhost, is answered with yes
+ * (ioctl).
  */
 #include <fcntl.h>
 #include <linux/fuse.h>
+#include <linux/vhost.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,7 +38,8 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 int __wrap_ioctl(int fd, unsigned long request, ...);
 
-enum { DISKS = 2, DEVICES = DISKS + 7, SECTORS = 32, USED_MEMORY = 0x40000, ACTS_MAX = 512 };
+enum { DISKS = 2, PAIRS = 2, QUEUES = 2 * PAIRS + 1 };
+enum { DEVICES = DISKS + 7, SECTORS = 32, USED_MEMORY = 0x40000, ACTS_MAX = 512 };
 
 struct world {
 	struct gmem *mem;
@@ -49,7 +53,7 @@ struct world {
 	struct bus bus;
 	struct loop *loop;
 	int files[DISKS], host;
-	int tap, wire; /* both ends of the network */
+	int taps[PAIRS], wire; /* both ends of the network */
 	int share, other; /* its end, and the share's */
 };
 
@@ -76,10 +80,16 @@ static void skip(struct input *in, size_t n)
 	in->n -= n;
 }
 
+/* A vhost that can all and does nothing. */
 int __wrap_ioctl(int fd, unsigned long request, ...)
 {
+	va_list more;
+
 	(void)fd;
-	(void)request;
+	va_start(more, request);
+	if (request == VHOST_GET_FEATURES)
+		*va_arg(more, uint64_t *) = UINT64_MAX;
+	va_end(more);
 	return 0;
 }
 
@@ -100,15 +110,22 @@ static void make_disks(struct world *w)
 
 static void make_network_and_share(struct world *w)
 {
-	static const uint8_t mac[VMM_MAC_LEN] = {2, 0, 0, 0, 0, 1};
+	static const struct limit much = {.requests = UINT32_MAX};
 	struct err err = ERR_INIT;
 	int pair[2];
 
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0 ||
-	    net_init(&w->net, pair[1], mac, w->loop, w->mem, &err) < 0)
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
 		abort();
 	w->wire = pair[0];
-	w->tap = pair[1];
+	for (int i = 0; i < PAIRS; i++)
+		w->taps[i] = i ? fcntl(w->taps[0], F_DUPFD_CLOEXEC, 3) : pair[1];
+	const struct net_config config = {.taps = w->taps,
+					  .vhosts = w->taps,
+					  .n_pairs = PAIRS,
+					  .mac = {2, 0, 0, 0, 0, 1}};
+	if (net_init(&w->net, &config, w->loop, w->mem, &err) < 0)
+		abort();
+	net_limit(&w->net, NET_TO_GUEST, &much); /* or the kernel has it, until change() */
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0 ||
 	    fs_init(&w->fs, pair[1], "share", w->loop, w->mem, &err) < 0)
 		abort();
@@ -162,7 +179,8 @@ static void done(struct world *w)
 	ports_done(&w->bus.ports);
 	loop_free(w->loop);
 	auto_close(&w->host);
-	auto_close(&w->tap);
+	for (int i = 0; i < PAIRS; i++)
+		auto_close(&w->taps[i]);
 	auto_close(&w->wire);
 	auto_close(&w->other);
 	auto_close(&w->share);
@@ -201,7 +219,7 @@ static void poke(struct world *w, struct input *in)
 /* Descriptors and entries all devices find, for their queues lie in the same places. */
 static void describe(struct world *w, struct input *in)
 {
-	unsigned queue = (unsigned)take(in, 1) % VIRTIO_QUEUES_MAX;
+	unsigned queue = (unsigned)take(in, 1) % QUEUES;
 	struct vring_desc *table = rig_at(w->mem, RIG_RINGS + queue * RIG_RINGS_SIZE);
 	struct vring_desc *d = &table[take(in, 1) % RIG_SIZE];
 
@@ -211,7 +229,7 @@ static void describe(struct world *w, struct input *in)
 
 static void offer(struct world *w, struct input *in)
 {
-	unsigned queue = (unsigned)take(in, 1) % VIRTIO_QUEUES_MAX;
+	unsigned queue = (unsigned)take(in, 1) % QUEUES;
 	struct rig_queue g = {.avail = rig_at(w->mem, RIG_RINGS + queue * RIG_RINGS_SIZE + 0x1000)};
 
 	rig_offer(&g, (uint16_t)take(in, 1));
@@ -286,7 +304,7 @@ static void change(struct world *w, struct input *in)
 	struct limit limit = {0};
 	struct block_file file = {.serial = "late", .fd = w->files[1]};
 
-	switch (take(in, 1) % 4) {
+	switch (take(in, 1) % 5) {
 	case 0:
 		file.size = take(in, 2) * 256;
 		file.readonly = take(in, 1) % 2;
@@ -299,6 +317,10 @@ static void change(struct world *w, struct input *in)
 		break;
 	case 2:
 		(void)!block_resize(b, take(in, 2) * 256, &ignored);
+		break;
+	case 4:
+		limit.requests = take(in, 1) % 2 ? UINT32_MAX : 0;
+		net_limit(&w->net, NET_TO_GUEST, &limit);
 		break;
 	default:
 		limit.bytes = take(in, 4);

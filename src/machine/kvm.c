@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/err.h"
@@ -25,6 +26,8 @@
  * none. There is no PCI to look for. Of the rest qemu.c tells. */
 #define KERNEL_ARGS                                                                                \
 	"console=ttyS0 quiet panic=-1 reboot=a pci=off initcall_blacklist=pci_arch_init cryptomgr.notests"
+
+#define VHOST_NET "/dev/vhost-net"
 
 #define PAGES(bytes) (((bytes) + 4095) & ~UINT64_C(4095))
 
@@ -89,6 +92,18 @@ static void raw_disk(struct command *c, const struct monitor_spec *spec, const c
 	command_arg(c, "--disk=%s:%s:%d", serial, how, fd);
 }
 
+/* The kernel's own loop for the tap, where the host has it and this user may. On a host of one
+ * processor it and the guest wait for one another, and the monitor's loop moves more. */
+static void vhost(struct command *c)
+{
+	int fd = sysconf(_SC_NPROCESSORS_ONLN) > 1 ? open(VHOST_NET, O_RDWR | O_CLOEXEC) : -1;
+
+	if (fd < 0)
+		return;
+	command_own(c, fd);
+	fd_option(c, "vhost", fd);
+}
+
 static void devices(struct command *c, const struct monitor_spec *spec)
 {
 	fd_option(c, "console", c->streams[STREAM_CONSOLE]);
@@ -106,6 +121,7 @@ static void devices(struct command *c, const struct monitor_spec *spec)
 	if (spec->tap >= 0) {
 		command_keep(c, spec->tap);
 		command_arg(c, "--net=%d:%s", spec->tap, spec->plan->net.mac);
+		vhost(c);
 	}
 }
 

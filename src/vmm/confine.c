@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <linux/if_tun.h>
 #include <linux/kvm.h>
+#include <linux/vhost.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/mman.h>
@@ -55,6 +56,18 @@ static const struct {
 	{SYS_clock_gettime, ALL, 0}, /* where the vDSO cannot tell */
 	{SYS_ioctl, ROLE(VCPU), TUNSETOFFLOAD}, /* a network driver has come up */
 	{SYS_ioctl, ROLE(MAIN), TUNSETVNETHDRSZ}, /* an interface is plugged in */
+	{SYS_ioctl, ROLE(MAIN), TUNSETQUEUE}, /* its driver uses so many pairs of queues */
+	{SYS_ioctl, ROLE(MAIN), VHOST_SET_OWNER}, /* the kernel begins to serve it */
+	{SYS_ioctl, ROLE(MAIN), VHOST_SET_FEATURES},
+	{SYS_ioctl, ROLE(MAIN), VHOST_SET_MEM_TABLE},
+	{SYS_ioctl, ROLE(MAIN), VHOST_SET_VRING_NUM},
+	{SYS_ioctl, ROLE(MAIN), VHOST_SET_VRING_BASE},
+	{SYS_ioctl, ROLE(MAIN), VHOST_SET_VRING_ADDR},
+	{SYS_ioctl, ROLE(MAIN), VHOST_SET_VRING_CALL},
+	{SYS_ioctl, ROLE(MAIN), VHOST_SET_VRING_ERR},
+	{SYS_ioctl, ROLE(MAIN) | ROLE(VCPU), VHOST_SET_VRING_KICK}, /* begins, and ends */
+	{SYS_ioctl, ROLE(MAIN) | ROLE(VCPU), VHOST_NET_SET_BACKEND},
+	{SYS_ioctl, ROLE(MAIN) | ROLE(VCPU), VHOST_GET_VRING_BASE},
 	{SYS_rt_sigreturn, ROLE(VCPU), 0}, /* it was told to stand still */
 	{SYS_tgkill, ROLE(MAIN), 0}, /* telling it */
 	{SYS_pwrite64, ROLE(MAIN), 0}, /* a machine is written down, to descriptors that came */

@@ -96,7 +96,21 @@ static int add_disk(struct options *o, char *text, struct err *err)
 	return r;
 }
 
-/* "FD:MAC" */
+/* "FD[,FD]…" */
+static int parse_pairs(char *text, const char *what, int fds[VMM_PAIRS_MAX], size_t *n,
+		       struct err *err)
+{
+	int r = 0;
+
+	for (*n = 0; text && r == 0; (*n)++) {
+		if (*n == VMM_PAIRS_MAX)
+			return err_set(err, E2BIG, "%s: at most %d", what, VMM_PAIRS_MAX);
+		r = parse_fd(strsep(&text, ","), what, &fds[*n], err);
+	}
+	return r;
+}
+
+/* "FD[,FD]…:MAC" */
 static int set_net(struct options *o, char *text, struct err *err)
 {
 	char *colon = strchr(text, ':');
@@ -104,7 +118,7 @@ static int set_net(struct options *o, char *text, struct err *err)
 	if (!colon || !vmm_parse_mac(colon + 1, o->vmm.mac))
 		return err_set(err, EINVAL, "--net: not FD:MAC");
 	*colon = '\0';
-	return parse_fd(text, "--net", &o->vmm.tap, err);
+	return parse_pairs(text, "--net", o->vmm.taps, &o->vmm.n_taps, err);
 }
 
 /* "DEVICE:read|write:BYTES:REQUESTS" */
@@ -184,6 +198,7 @@ enum {
 	OPT_PORT,
 	OPT_DISK,
 	OPT_NET,
+	OPT_VHOST,
 	OPT_SHARE,
 	OPT_LIMIT,
 	OPT_UNCONFINED,
@@ -205,6 +220,7 @@ static const struct option options[] = {
 	{"port", required_argument, NULL, OPT_PORT},
 	{"disk", required_argument, NULL, OPT_DISK},
 	{"net", required_argument, NULL, OPT_NET},
+	{"vhost", required_argument, NULL, OPT_VHOST},
 	{"share", required_argument, NULL, OPT_SHARE},
 	{"limit", required_argument, NULL, OPT_LIMIT},
 	{"unconfined", no_argument, NULL, OPT_UNCONFINED},
@@ -240,6 +256,8 @@ static int take_option(struct options *o, int opt, char *value, struct err *err)
 		return add_disk(o, value, err);
 	case OPT_NET:
 		return set_net(o, value, err);
+	case OPT_VHOST:
+		return parse_pairs(value, "--vhost", o->vmm.vhosts, &o->vmm.n_vhosts, err);
 	case OPT_SHARE:
 		return set_share(o, value, err);
 	case OPT_LIMIT:
@@ -310,7 +328,6 @@ int main(int argc, char **argv)
 				    .control = -1,
 				    .channel = -1,
 				    .port = "",
-				    .tap = -1,
 				    .share = -1}};
 	struct vmm_report report;
 	struct err err = ERR_INIT;

@@ -160,6 +160,16 @@ void queue_push(struct queue *q, uint16_t head, uint32_t written)
 	__atomic_store_n(&q->used[IDX], q->next_used, __ATOMIC_SEQ_CST);
 }
 
+void queue_take_over(struct queue *q, uint16_t next_avail)
+{
+	q->next_avail = next_avail;
+	/* the guest may have written there: then it confuses itself */
+	q->next_used = __atomic_load_n(&q->used[IDX], __ATOMIC_SEQ_CST);
+	q->told_used = q->next_used;
+	if (!q->event_idx) /* of chains that come it is told always, as queue_rearm() has it */
+		__atomic_store_n(&q->used[FLAGS], 0, __ATOMIC_SEQ_CST);
+}
+
 bool queue_rearm(struct queue *q)
 {
 	if (!q->ready || q->broken)

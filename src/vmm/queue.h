@@ -69,6 +69,10 @@ void queue_push(struct queue *q, uint16_t head, uint32_t written);
 /* Asks to be told of the next chain; true when one came meanwhile, so that popping must go on. */
 bool queue_rearm(struct queue *q) HULL_MUST_CHECK;
 
+/* Goes on where somebody else, who served the queue in between and in its order, has left it:
+ * next_avail is the chain that is next. What the guest was told of, it is told of again. */
+void queue_take_over(struct queue *q, uint16_t next_avail);
+
 /* Whether the guest wants an interrupt for what was pushed since the last time it got one. */
 bool queue_wants_interrupt(struct queue *q) HULL_MUST_CHECK;
 

@@ -55,6 +55,13 @@ static void interrupt(struct virtio *v, uint32_t why)
 	(void)n;
 }
 
+void virtio_elsewhere(struct virtio *v, bool on)
+{
+	__atomic_store_n(&v->unseen, on ? VIRTIO_MMIO_INT_VRING : 0, __ATOMIC_SEQ_CST);
+	if (!on) /* the last one may be on its way */
+		interrupt(v, VIRTIO_MMIO_INT_VRING);
+}
+
 bool virtio_alive(const struct virtio *v)
 {
 	return !v->held && (v->status & VIRTIO_CONFIG_S_DRIVER_OK) &&
@@ -134,6 +141,8 @@ int virtio_hold(struct virtio *v, unsigned patience_ms, struct err *err)
 	if (code != 0)
 		return err_set(err, code, "what the device is doing does not end");
 	v->held = true;
+	if (v->ops->stop)
+		v->ops->stop(v);
 	(void)pthread_mutex_unlock(&v->lock);
 	return 0;
 }
@@ -191,6 +200,8 @@ static uint32_t read_register(struct virtio *v, uint32_t at)
 
 static void reset(struct virtio *v)
 {
+	if (v->ops->stop)
+		v->ops->stop(v);
 	for (size_t i = 0; i < v->ops->n_queues; i++)
 		queue_reset(&v->queues[i]);
 	v->status = 0;
@@ -259,12 +270,19 @@ static void set_half(uint64_t *address, bool high, uint32_t value)
 	*address = (*address & ~(0xffffffffULL << shift)) | (uint64_t)value << shift;
 }
 
+static void switch_off(struct virtio *v, struct queue *q)
+{
+	if (v->ops->stop)
+		v->ops->stop(v);
+	queue_reset(q);
+}
+
 /* A queue in use is changed by switching it off only. */
 static void write_queue(struct virtio *v, struct queue *q, uint32_t at, uint32_t value)
 {
 	if (at == VIRTIO_MMIO_QUEUE_READY) {
 		if (!value)
-			queue_reset(q);
+			switch_off(v, q);
 		else if (!q->ready)
 			queue_enable(q, v->mem, v->features & 1ULL << VIRTIO_RING_F_EVENT_IDX);
 		return;
@@ -333,14 +351,15 @@ void virtio_read(struct virtio *v, uint32_t at, void *bytes, size_t n)
 	if (at >= VIRTIO_MMIO_CONFIG) {
 		(void)pthread_mutex_lock(&v->lock);
 		if (is_config(v, at - VIRTIO_MMIO_CONFIG, n))
-			memcpy(bytes, v->config + at - VIRTIO_MMIO_CONFIG, n);
+			memcpy(bytes, v->config + (at - VIRTIO_MMIO_CONFIG), n);
 		(void)pthread_mutex_unlock(&v->lock);
 		return;
 	}
 	if (n != sizeof(value) || at % sizeof(value) != 0)
 		return;
 	if (at == VIRTIO_MMIO_INTERRUPT_STATUS) {
-		value = __atomic_load_n(&v->pending, __ATOMIC_SEQ_CST);
+		value = __atomic_load_n(&v->pending, __ATOMIC_SEQ_CST) |
+			__atomic_load_n(&v->unseen, __ATOMIC_SEQ_CST);
 	} else {
 		(void)pthread_mutex_lock(&v->lock);
 		value = read_register(v, at);

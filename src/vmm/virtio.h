@@ -21,7 +21,7 @@ struct state_reader;
 struct virtio;
 
 enum {
-	VIRTIO_QUEUES_MAX = 4,
+	VIRTIO_QUEUES_MAX = 9,
 	VIRTIO_CONFIG_MAX = 64,
 	VIRTIO_MMIO_SIZE = 0x200, /* of the registers of one device */
 	VIRTIO_MMIO_NOTIFY = 0x50, /* the register whose writes become the eventfd `kick` */
@@ -38,6 +38,9 @@ struct virtio_ops {
 	void (*start)(struct virtio *v);
 	/* Forgets all that the driver told. NULL: nothing to do. */
 	void (*reset)(struct virtio *v);
+	/* Queues are about to be forgotten or to stand still: what others than `serve` do with them
+	 * ends here and now. From any thread. NULL: nobody else serves. */
+	void (*stop)(struct virtio *v);
 	/* The driver wrote n bytes at `at` of the configuration, inside of it. NULL: it may not. */
 	void (*configure)(struct virtio *v, size_t at, const void *bytes, size_t n);
 	/* What this kind adds to a written state, and takes from one into a new device, which it
@@ -57,6 +60,8 @@ struct virtio {
 	const char *label; /* a disk's serial, a share's tag, a port's name; borrowed; NULL: none */
 	pthread_mutex_t lock;
 	int kick; /* eventfd: the guest notifies, by edges; owned */
+	const int *kicks; /* eventfds for each queue's notifications, where they do not all go to
+			   * `kick`; watched by the device itself; borrowed; NULL: they do */
 	int irq; /* eventfd: interrupts the guest; owned */
 	uint64_t offered, features; /* features: those agreed on */
 	bool absent; /* a place for a device: the guest reads the device id 0 (section 4.2.3.1) */
@@ -64,6 +69,7 @@ struct virtio {
 	uint64_t ready_us; /* when its driver was ready first, by clock_us(); 0: not yet */
 	bool held; /* the machine stands still: no queue is served */
 	uint32_t pending; /* why it interrupts; atomic, the only register read without the lock */
+	uint32_t unseen; /* reasons that somebody else interrupts for, at any time; atomic */
 	uint32_t features_sel, driver_sel, queue_sel;
 	struct queue queues[VIRTIO_QUEUES_MAX];
 	uint8_t config[VIRTIO_CONFIG_MAX]; /* little-endian */
@@ -87,6 +93,11 @@ void virtio_write(struct virtio *v, uint32_t at, const void *bytes, size_t n);
 
 /* Serves the queues after a notification; from the I/O thread. */
 void virtio_kicked(struct virtio *v);
+
+/* Somebody else serves queues and interrupts by `irq`, or nobody else does any more. While it may
+ * be so, the guest reads that there is something in its queues, since nobody here knows when there
+ * is: a driver that is told so in vain looks, and finds nothing. Lock held. */
+void virtio_elsewhere(struct virtio *v, bool on);
 
 /* Whether queues may be served: the driver is ready and did not break the rules, and the machine
  * is not held. Lock held. */

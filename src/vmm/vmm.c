@@ -169,6 +169,28 @@ static int kicked(void *ctx, int fd, uint32_t events, struct err *err)
 	return 0;
 }
 
+/* What is written there is a queue's number. */
+static int connect_notifications(const struct vmm *m, const struct virtio *v, unsigned slot,
+				 struct err *err)
+{
+	struct kvm_ioeventfd notify = {.addr = ARCH_MMIO_BASE + (uint64_t)slot * ARCH_MMIO_STRIDE +
+					       VIRTIO_MMIO_NOTIFY,
+				       .len = 4,
+				       .fd = v->kick};
+	int r = 0;
+
+	if (v->kicks)
+		notify.flags = KVM_IOEVENTFD_FLAG_DATAMATCH;
+	for (unsigned i = 0; i < (v->kicks ? v->ops->n_queues : 1U) && r == 0; i++) {
+		notify.datamatch = i;
+		if (v->kicks)
+			notify.fd = v->kicks[i];
+		if (ioctl(m->vm, KVM_IOEVENTFD, &notify) < 0)
+			r = err_sys(err, "connect the notifications of device %u", slot);
+	}
+	return r;
+}
+
 /* The device takes the next address and line, and is served by `loop`. Its notifications do not
  * even reach this process's vCPU threads: the kernel turns them into its eventfd, which is never
  * read, for each notification is an edge. */
@@ -179,13 +201,9 @@ static int plug(struct vmm *m, struct virtio *v, struct loop *loop, struct err *
 
 	if (slot == ARCH_DEVICES_MAX)
 		return err_set(err, E2BIG, "the machine has too many devices");
-	struct kvm_ioeventfd notify = {.addr = ARCH_MMIO_BASE + (uint64_t)slot * ARCH_MMIO_STRIDE +
-					       VIRTIO_MMIO_NOTIFY,
-				       .len = 4,
-				       .fd = v->kick};
-	if (ioctl(m->vm, KVM_IOEVENTFD, &notify) < 0)
-		return err_sys(err, "connect the notifications of device %u", slot);
-	int r = connect_line(m, v->irq, ARCH_FIRST_LINE + slot, err);
+	int r = connect_notifications(m, v, slot, err);
+	if (r == 0)
+		r = connect_line(m, v->irq, ARCH_FIRST_LINE + slot, err);
 	if (r == 0)
 		r = loop_watch(loop, v->kick, EPOLLIN | EPOLLET, kicked, v, &watch, err);
 	if (r < 0)
@@ -218,8 +236,15 @@ static int add_channel(struct vmm *m, struct err *err)
 
 static int add_net(struct vmm *m, struct err *err)
 {
-	int r = net_init(&m->net, m->config->tap, m->config->mac, m->loop, m->mem, err);
+	const struct vmm_config *c = m->config;
+	struct net_config net = {.taps = c->taps,
+				 .vhosts = c->n_vhosts > 0 ? c->vhosts : NULL,
+				 .n_pairs = (unsigned)c->n_taps};
 
+	if (c->n_vhosts > 0 && c->n_vhosts != c->n_taps)
+		return err_set(err, EINVAL, "--vhost: one for each descriptor of --net");
+	memcpy(net.mac, c->mac, sizeof(net.mac));
+	int r = net_init(&m->net, &net, m->loop, m->mem, err);
 	return r < 0 ? r : plug(m, &m->net.v, m->loop, err);
 }
 
@@ -240,7 +265,6 @@ static int add_rng(struct vmm *m, struct err *err)
 /* Behind all others, so that these stand where they always did. */
 static int add_spares(struct vmm *m, struct err *err)
 {
-	static const uint8_t no_mac[VMM_MAC_LEN];
 	int r = 0;
 
 	for (size_t i = 0; i < VMM_SPARE_DISKS && r == 0; i++) {
@@ -251,7 +275,7 @@ static int add_spares(struct vmm *m, struct err *err)
 	}
 	for (size_t i = 0; i < VMM_SPARE_NETS && r == 0; i++) {
 		struct net *n = &m->spare_nets[i];
-		r = net_init(n, -1, no_mac, m->loop, m->mem, err);
+		r = net_init(n, &(struct net_config){0}, m->loop, m->mem, err);
 		if (r == 0)
 			r = plug(m, &n->v, m->loop, err);
 	}
@@ -286,7 +310,7 @@ static int add_links(struct vmm *m, struct err *err)
 	const struct vmm_config *c = m->config;
 	int r = c->channel >= 0 ? add_channel(m, err) : 0;
 
-	if (r == 0 && c->tap >= 0)
+	if (r == 0 && c->n_taps > 0)
 		r = add_net(m, err);
 	if (r == 0 && c->share >= 0)
 		r = add_fs(m, err);

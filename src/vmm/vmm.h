@@ -17,6 +17,7 @@ enum {
 	VMM_DISKS_MAX = 7, /* with one of each other kind and the places all of the slots */
 	VMM_SPARE_DISKS = 4, /* places for disks that come while the machine runs */
 	VMM_SPARE_NETS = 2, /* the same, for network interfaces */
+	VMM_PAIRS_MAX = 4, /* of a network interface's queues */
 	VMM_LIMITS_MAX = 16,
 	VMM_MAC_LEN = 6,
 };
@@ -53,7 +54,10 @@ struct vmm_config {
 	int control; /* who starts it says and hears here what control.h tells */
 	int channel; /* connected stream socket, shown to the guest as port `port` */
 	const char *port;
-	int tap; /* a tap interface, opened with vnet headers */
+	int taps[VMM_PAIRS_MAX]; /* a tap interface with vnet headers, for each pair of queues */
+	size_t n_taps; /* 0: no network */
+	int vhosts[VMM_PAIRS_MAX]; /* /dev/vhost-net, opened for each of them */
+	size_t n_vhosts; /* as many, or 0: the monitor moves the frames itself */
 	uint8_t mac[VMM_MAC_LEN];
 	int share; /* SOCK_SEQPACKET to a hull-share */
 	const char *share_tag;

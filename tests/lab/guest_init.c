@@ -3,14 +3,18 @@
  * The first process of a machine under test: says so on the serial line, by ports and not by a
  * driver, then does what `act` on the kernel's command line (its environment) says.
  */
+#include <arpa/inet.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/io.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysinfo.h>
@@ -28,7 +32,8 @@ static void say(const char *text)
 /* Drivers that lie in the initramfs, in the order in which they need one another. */
 static void load_drivers(void)
 {
-	static const char *const files[] = {"/virtio_mmio.ko", "/virtio_blk.ko"};
+	static const char *const files[] = {"/virtio_mmio.ko", "/virtio_blk.ko", "/failover.ko",
+					    "/net_failover.ko", "/virtio_net.ko"};
 
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
 		int fd = open(files[i], O_RDONLY | O_CLOEXEC);
@@ -87,6 +92,36 @@ static void count_everywhere(int cpus)
 	count(0);
 }
 
+/* Sends every datagram back to where it came from. */
+static void echo(void)
+{
+	struct sockaddr_in own = {.sin_family = AF_INET};
+	struct sockaddr_in mask = {.sin_family = AF_INET}, from;
+	struct ifreq ifr = {.ifr_name = "eth0"};
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	char bytes[2048];
+
+	load_drivers();
+	own.sin_addr.s_addr = htonl(0x0a620002); /* 10.98.0.2 */
+	mask.sin_addr.s_addr = htonl(0xffffff00);
+	memcpy(&ifr.ifr_addr, &own, sizeof(own));
+	for (int i = 0; ioctl(fd, SIOCSIFADDR, &ifr) < 0 && i < 100; i++)
+		(void)usleep(50 * 1000);
+	memcpy(&ifr.ifr_addr, &mask, sizeof(mask));
+	(void)ioctl(fd, SIOCSIFNETMASK, &ifr);
+	ifr.ifr_flags = IFF_UP;
+	own.sin_port = htons(7);
+	if (ioctl(fd, SIOCSIFFLAGS, &ifr) < 0 || bind(fd, (struct sockaddr *)&own, sizeof(own)) < 0)
+		return;
+	say("@ECHO\n");
+	for (;;) {
+		socklen_t len = sizeof(from);
+		ssize_t n = recvfrom(fd, bytes, sizeof(bytes), 0, (struct sockaddr *)&from, &len);
+		if (n >= 0)
+			(void)sendto(fd, bytes, (size_t)n, 0, (struct sockaddr *)&from, len);
+	}
+}
+
 int main(void)
 {
 	const char *act = getenv("act");
@@ -108,6 +143,8 @@ int main(void)
 		(void)reboot(RB_AUTOBOOT);
 	if (act && strcmp(act, "count") == 0)
 		count_everywhere(get_nprocs());
+	if (act && strcmp(act, "echo") == 0)
+		echo();
 	if (act && strcmp(act, "stay") == 0)
 		(void)pause();
 	(void)reboot(RB_POWER_OFF);

@@ -2,7 +2,9 @@
 #include "../test.h"
 
 #include <fcntl.h>
+#include <linux/if_tun.h>
 #include <linux/kvm.h>
+#include <linux/vhost.h>
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -96,6 +98,21 @@ TEST(of_ioctls_only_those_meant_are_let_through)
 	EXPECT_EQ(fate(CONFINE_MAIN, SYS_ioctl, -1, (long)KVM_SET_REGS, 0), SIGSYS);
 	EXPECT_EQ(fate(CONFINE_MAIN, SYS_ioctl, -1, (long)KVM_SET_MSRS, 0), SIGSYS);
 	EXPECT_EQ(fate(CONFINE_VCPU, SYS_ioctl, -1, (long)KVM_GET_REGS, 0), SIGSYS);
+}
+
+TEST(of_vhost_a_processor_only_ends_what_the_main_thread_began)
+{
+	EXPECT_EQ(fate(CONFINE_MAIN, SYS_ioctl, -1, (long)VHOST_SET_OWNER, 0), 0);
+	EXPECT_EQ(fate(CONFINE_MAIN, SYS_ioctl, -1, (long)VHOST_SET_VRING_ADDR, 0), 0);
+	EXPECT_EQ(fate(CONFINE_MAIN, SYS_ioctl, -1, (long)TUNSETQUEUE, 0), 0);
+	EXPECT_EQ(fate(CONFINE_VCPU, SYS_ioctl, -1, (long)VHOST_NET_SET_BACKEND, 0), 0);
+	EXPECT_EQ(fate(CONFINE_VCPU, SYS_ioctl, -1, (long)VHOST_SET_OWNER, 0), SIGSYS);
+	EXPECT_EQ(fate(CONFINE_VCPU, SYS_ioctl, -1, (long)VHOST_SET_MEM_TABLE, 0), SIGSYS);
+	EXPECT_EQ(fate(CONFINE_VCPU, SYS_ioctl, -1, (long)VHOST_SET_VRING_ADDR, 0), SIGSYS);
+	EXPECT_EQ(fate(CONFINE_DISKS, SYS_ioctl, -1, (long)VHOST_NET_SET_BACKEND, 0), SIGSYS);
+	EXPECT_EQ(fate(CONFINE_MAIN, SYS_ioctl, -1, (long)VHOST_RESET_OWNER, 0), SIGSYS);
+	EXPECT_EQ(fate(CONFINE_MAIN, SYS_ioctl, -1, (long)VHOST_SET_LOG_BASE, 0), SIGSYS);
+	EXPECT_EQ(fate(CONFINE_MAIN, SYS_ioctl, -1, (long)TUNSETIFF, 0), SIGSYS);
 }
 
 TEST(memory_is_only_ever_given_back)

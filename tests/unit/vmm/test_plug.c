@@ -24,7 +24,7 @@ static int kit_init(struct kit *k)
 {
 	int r;
 
-	*k = (struct kit){.config = {.tap = -1}, .m = calloc(1, sizeof(*k->m))};
+	*k = (struct kit){.m = calloc(1, sizeof(*k->m))};
 	if (!k->m)
 		abort();
 	k->m->config = &k->config;
