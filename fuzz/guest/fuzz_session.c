@@ -132,6 +132,14 @@ static int disk(void *ctx, struct isolation *iso, const struct machine_order *or
 	return show ? 0 : err_set(err, EBUSY, "in use");
 }
 
+static int interface(void *ctx, const struct machine_order *order, bool show, struct err *err)
+{
+	if (!order->target || strchr(order->target, '/') ||
+	    (show && (!order->mac || !order->address)))
+		abort();
+	return show ? 0 : err_set(err, EBUSY, "in use");
+}
+
 static void set_clock(void *ctx, uint64_t ns)
 {
 }
@@ -174,6 +182,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 					.prepare = prepare,
 					.over = over,
 					.disk = disk,
+					.interface = interface,
 					.clock = set_clock,
 					.ctx = &is_over};
 	if (session_new(&config, &session, &err) < 0)

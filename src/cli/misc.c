@@ -67,6 +67,11 @@ static const struct option update_options[] = {
 	 offsetof(struct update_options, disk_add)},
 	{"disk-rm", 0, OPTION_LIST, "PATH", "take such a disk away",
 	 offsetof(struct update_options, disk_rm)},
+	{"network-add", 0, OPTION_LIST, "NETWORK",
+	 "give it one more interface on NETWORK (bridge) while it runs",
+	 offsetof(struct update_options, network_add)},
+	{"network-rm", 0, OPTION_LIST, "INTERFACE", "take such an interface away (eth1)",
+	 offsetof(struct update_options, network_rm)},
 };
 
 static int update_one(struct call *call, struct engine *e, struct workload *w, struct err *err)
@@ -102,7 +107,7 @@ const struct command command_port = {
 const struct command command_update = {
 	.names = {"update", "container update"},
 	.operands = "WORKLOAD...",
-	.summary = "Change limits, disks and restart policy of workloads",
+	.summary = "Change limits, disks, networks and restart policy of workloads",
 	.example = "hull update --memory 1g --cpus 2 web",
 	.groups = {OPTION_GROUP(update_options, 0),
 		   OPTION_GROUP(limit_option_table, offsetof(struct update_options, limits))},

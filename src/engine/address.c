@@ -89,8 +89,10 @@ static int mark_taken(struct db *txn, const struct subnet *subnet, uint8_t *take
 {
 	AUTO(auto_rows_free) struct rows *rows = NULL;
 
-	int r = db_query(txn, "SELECT address FROM address WHERE network = 'bridge'", DB_NO_VALUES,
-			 &rows, err);
+	int r = db_query(
+		txn,
+		"SELECT address FROM address WHERE network = 'bridge' OR network LIKE 'bridge:%'",
+		DB_NO_VALUES, &rows, err);
 	while (r >= 0 && (r = rows_next(rows, err)) == 1) {
 		uint32_t address = 0;
 		r = address_parse(rows_text(rows, 0), &address, err);
@@ -120,6 +122,34 @@ static int first_free(struct db *txn, const struct subnet *subnet, uint32_t *ret
 	return err_set(err, EADDRNOTAVAIL,
 		       "the network has no address left: %" PRIu32 " workloads have one each",
 		       size);
+}
+
+int address_give_back(struct db *db, const char *id, const char *interface, struct err *err)
+{
+	int r = db_run(db, "DELETE FROM address WHERE workload = ? AND network = 'bridge:' || ?",
+		       DB_VALUES(DB_TEXT(id), DB_TEXT(interface)), err);
+
+	return r < 0 ? r : 0;
+}
+
+int address_take_more(struct db *txn, const char *id, const struct keeper_network *orders,
+		      const char *interface, char *ret, struct err *err)
+{
+	struct subnet subnet;
+	uint32_t address = 0;
+
+	int r = subnet_parse(orders->subnet, &subnet, err);
+	if (r == 0)
+		r = address_give_back(txn, id, interface, err);
+	if (r == 0)
+		r = first_free(txn, &subnet, &address, err);
+	if (r < 0)
+		return r;
+	address_format(address, ret);
+	r = db_run(txn,
+		   "INSERT INTO address(network, address, workload) VALUES('bridge:' || ?, ?, ?)",
+		   DB_VALUES(DB_TEXT(interface), DB_TEXT(ret), DB_TEXT(id)), err);
+	return r < 0 ? r : 0;
 }
 
 static int fill(const struct subnet *subnet, uint32_t address, struct plan_net *plan,

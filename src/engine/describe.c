@@ -248,6 +248,28 @@ void port_list_done(struct list *ports)
 	*ports = (struct list){0};
 }
 
+/* Those beside the first. */
+static void put_interfaces(struct json_out *out, const struct workload *w)
+{
+	json_begin(out, "Interfaces");
+	for (size_t i = 0; i < w->interfaces.n; i++) {
+		struct err ignored = ERR_INIT; /* the keeper's own texts */
+		char name[NET_LINK_NAME] = "", mac[MAC_TEXT] = "";
+		const char *address = strchr(w->interfaces.v[i], ' ');
+		uint32_t ip;
+		if (!address || address_parse(++address, &ip, &ignored) < 0)
+			continue;
+		(void)snprintf(name, sizeof(name), "%.*s", (int)strcspn(w->interfaces.v[i], " "),
+			       w->interfaces.v[i]);
+		mac_format(ip, mac);
+		json_begin(out, name);
+		json_put_str(out, "IPAddress", address);
+		json_put_str(out, "MacAddress", mac);
+		json_end(out);
+	}
+	json_end(out);
+}
+
 static void put_network(struct json_out *out, const struct subject *s)
 {
 	struct err ignored = ERR_INIT; /* the keeper's own texts */
@@ -272,6 +294,7 @@ static void put_network(struct json_out *out, const struct subject *s)
 		json_end(out);
 	}
 	json_end(out);
+	put_interfaces(out, s->w);
 	json_end(out);
 	port_list_done(&live);
 }

@@ -33,6 +33,7 @@ struct workload {
 	char *command; /* for people */
 	char *labels; /* JSON object; NULL: none */
 	char *ports; /* bound now: "127.0.0.1:8080->80/tcp, …"; NULL: none */
+	struct strv interfaces; /* beside its first, now: "eth1 10.214.0.3" */
 	bool auto_remove, stopped_by_user;
 	uint32_t restart; /* enum restart_policy */
 	uint32_t state; /* enum keeper_state; 0: created, never started */
@@ -170,8 +171,8 @@ int workload_wait(struct engine *e, struct workload *w, uint32_t *ret_status, st
 int workload_pause(struct engine *e, struct workload *w, bool paused, struct err *err)
 	HULL_MUST_CHECK;
 
-/* Changes the limits that are not zero, now and for later starts; disks come and go now, as long as
- * it runs. */
+/* Changes the limits that are not zero, now and for later starts; disks and interfaces come and go
+ * now, as long as it runs. */
 int workload_update(struct engine *e, struct workload *w, const struct update_options *o,
 		    struct err *err) HULL_MUST_CHECK;
 

@@ -94,6 +94,9 @@ static bool take_status(int run_fd, struct workload *w)
 		free(w->ports);
 		w->ports = buf_take(&ports);
 	}
+	strv_done(&w->interfaces);
+	w->interfaces = s.interfaces;
+	s.interfaces = (struct strv){0};
 	record_done(&keeper_status_record, &s);
 	return true;
 }

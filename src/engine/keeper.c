@@ -215,6 +215,7 @@ static void leave_box(struct keeper *k)
 	if (iso)
 		k->ops->delete (iso);
 	keeper_net_detach(k->net);
+	strv_done(&k->status.interfaces); /* they came for this life */
 	stdio_reset(k->stdio);
 }
 

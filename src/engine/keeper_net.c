@@ -2,11 +2,20 @@
 #include "engine/keeper_net.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/err.h"
+#include "base/str.h"
 #include "network/network.h"
 #include "proto/control.h"
+
+/* An interface beside the first. */
+struct more {
+	char name[NET_LINK_NAME], tap[NET_LINK_NAME];
+	char address[ADDRESS_TEXT + 3]; /* with prefix for a machine; "" where there is none */
+	char mac[MAC_TEXT];
+};
 
 struct keeper_net {
 	struct loop *loop;
@@ -17,6 +26,7 @@ struct keeper_net {
 	uint32_t address;
 	struct ports *ports; /* NULL: none asked for, or not bound yet */
 	bool attached;
+	struct more more[NET_MORE_MAX]; /* eth1, … */
 };
 
 static int read_network(struct keeper_net *n, struct err *err)
@@ -80,7 +90,7 @@ int keeper_net_prepare(struct keeper_net *n, struct plan *plan, struct strv *por
 	r = network_attach_machine(&n->network, n->id, err);
 	if (r < 0)
 		return r;
-	network_link_name(n->id, name);
+	network_link_name(n->id, 0, name);
 	free(plan->machine.tap);
 	plan->machine.tap = strdup(name);
 	return plan->machine.tap ? 0 : err_set(err, ENOMEM, "out of memory");
@@ -103,6 +113,88 @@ int keeper_net_attach(struct keeper_net *n, int netns, struct err *err)
 	return r == 0 ? ports_serve(n->ports, n->loop, n->address, err) : r;
 }
 
+/* --- further interfaces --- */
+
+/* The number of the interface "eth<nth>", 0 when nobody can have one of this name. */
+static unsigned number_of(const char *name)
+{
+	for (unsigned nth = 1; nth <= NET_MORE_MAX; nth++) {
+		char own[NET_LINK_NAME];
+		(void)snprintf(own, sizeof(own), "eth%u", nth);
+		if (strcmp(name, own) == 0)
+			return nth;
+	}
+	return 0;
+}
+
+int keeper_net_add(struct keeper_net *n, const char *name, const char *address, int netns,
+		   struct isolation_interface *ret, struct err *err)
+{
+	uint32_t ip = 0;
+	unsigned nth = number_of(name);
+
+	if (nth == 0 || !n->attached)
+		return err_set(err, EINVAL, "it can have no interface '%.20s'", name);
+	struct more *m = &n->more[nth - 1];
+	if (m->address[0])
+		return err_set(err, EEXIST, "it has an interface '%s'", name);
+	int r = address_parse(address, &ip, err);
+	if (r == 0 && netns >= 0)
+		r = network_add_container(&n->network, n->id, nth, netns, ip, err);
+	else if (r == 0)
+		r = network_add_machine(&n->network, n->id, nth, err);
+	if (r < 0)
+		return r;
+	(void)snprintf(m->name, sizeof(m->name), "eth%u", nth);
+	(void)snprintf(m->address, sizeof(m->address), "%.15s/%u", address,
+		       n->network.subnet.prefix % 100U);
+	network_link_name(n->id, nth, m->tap);
+	mac_format(ip, m->mac);
+	*ret = (struct isolation_interface){.name = m->name,
+					    .tap = m->tap,
+					    .address = m->address,
+					    .mac = m->mac};
+	return 0;
+}
+
+int keeper_net_has(const struct keeper_net *n, const char *name, struct err *err)
+{
+	unsigned nth = number_of(name);
+
+	return nth > 0 && n->more[nth - 1].address[0]
+		       ? 0
+		       : err_set(err, ENOENT, "no interface '%.20s' was added to it", name);
+}
+
+int keeper_net_remove(struct keeper_net *n, const char *name, struct err *err)
+{
+	unsigned nth = number_of(name);
+
+	if (nth == 0)
+		return 0;
+	int r = network_take(n->id, nth, err);
+	if (r == 0)
+		n->more[nth - 1].address[0] = '\0';
+	return r;
+}
+
+int keeper_net_list(const struct keeper_net *n, struct strv *list, struct err *err)
+{
+	int r = 0;
+
+	strv_done(list);
+	for (size_t i = 0; r == 0 && i < NET_MORE_MAX; i++) {
+		const struct more *m = &n->more[i];
+		char text[sizeof(m->name) + sizeof(m->address)];
+		if (!m->address[0])
+			continue;
+		(void)snprintf(text, sizeof(text), "%s %.*s", m->name,
+			       (int)strcspn(m->address, "/"), m->address);
+		r = strv_add(list, text, err);
+	}
+	return r;
+}
+
 const char *keeper_net_notice(const struct keeper_net *n)
 {
 	return n->report.notice;
@@ -115,6 +207,7 @@ void keeper_net_detach(struct keeper_net *n)
 	if (!n->attached)
 		return;
 	n->attached = false;
+	memset(n->more, 0, sizeof(n->more)); /* what is detached is all */
 	if (n->ports)
 		ports_stop(n->ports);
 	if (network_detach_soon(&n->network, n->id, &ignored) < 0)

@@ -6,6 +6,7 @@
 #include "base/attr.h"
 
 struct err;
+struct isolation_interface;
 struct keeper_net;
 struct keeper_orders;
 struct loop;
@@ -24,6 +25,25 @@ int keeper_net_prepare(struct keeper_net *n, struct plan *plan, struct strv *por
 /* Between create and start: furnishes the namespace (borrowed; -1: a machine, which has its tap)
  * and opens the ports. */
 int keeper_net_attach(struct keeper_net *n, int netns, struct err *err) HULL_MUST_CHECK;
+
+/*
+ * A further interface for a workload that runs, "eth1" to "eth2" (NET_MORE_MAX), until it ends or
+ * the interface is removed. Of a container (netns, borrowed) it is furnished by this; of a machine
+ * (-1) its tap is made, and *ret, whose texts are borrowed until the next call, is for who sets it
+ * up inside. EEXIST, EINVAL for another name.
+ */
+int keeper_net_add(struct keeper_net *n, const char *name, const char *address, int netns,
+		   struct isolation_interface *ret, struct err *err) HULL_MUST_CHECK;
+
+/* ENOENT when no interface of this name was added. */
+int keeper_net_has(const struct keeper_net *n, const char *name, struct err *err) HULL_MUST_CHECK;
+
+/* Removes the host's side of such an interface, and with it the container's; whatever else name is
+ * is none. */
+int keeper_net_remove(struct keeper_net *n, const char *name, struct err *err) HULL_MUST_CHECK;
+
+/* Replaces *list by what was added, "eth1 10.214.0.3" each. */
+int keeper_net_list(const struct keeper_net *n, struct strv *list, struct err *err) HULL_MUST_CHECK;
 
 /* What the network had to say to the user at the last prepare, "" when nothing; borrowed. */
 const char *keeper_net_notice(const struct keeper_net *n);

@@ -18,6 +18,7 @@
 #include "base/loop.h"
 #include "engine/keeper.h"
 #include "engine/keeper_exec.h"
+#include "engine/keeper_net.h"
 #include "engine/keeper_stdio.h"
 
 enum { CLIENTS_MAX = 256, FDS_MAX = 3 };
@@ -40,6 +41,8 @@ struct call {
 	enum call_kind kind;
 	uint32_t number, verb;
 	bool detach;
+	bool adds; /* NETWORK: the interface comes */
+	char interface[8]; /* NETWORK */
 };
 
 struct server {
@@ -342,6 +345,63 @@ static int do_disk(struct client *c, struct packet *p, struct err *err)
 	return r;
 }
 
+/* isolation_reply of an interface: what the host has of it follows what is inside. */
+static void on_interface(void *ctx, const struct err *failure, const void *answer)
+{
+	struct call *call = ctx;
+	struct keeper *k = call->s->k;
+	struct err err = ERR_INIT;
+
+	if ((failure != NULL) == call->adds &&
+	    keeper_net_remove(k->net, call->interface, &err) < 0 && !failure)
+		failure = &err;
+	if (keeper_net_list(k->net, &k->status.interfaces, &err) < 0 && !failure)
+		failure = &err;
+	keeper_save_status(k);
+	on_answer(call, failure, answer);
+}
+
+static int change_interface(struct keeper *k, const struct control_request *q, struct call *call,
+			    struct err *err)
+{
+	struct isolation_interface what = {.name = call->interface};
+	int r = 0;
+
+	AUTO_CLOSE int netns = k->ops->interface ? -1 : k->ops->netns(k->iso);
+	if (!k->ops->interface && netns < 0)
+		return err_set(err, ESRCH, "it has no network namespace of its own");
+	if (q->address)
+		r = keeper_net_add(k->net, call->interface, q->address, netns, &what, err);
+	else
+		r = keeper_net_has(k->net, call->interface, err);
+	if (r < 0)
+		return r;
+	if (k->ops->interface)
+		k->ops->interface(k->iso, &what, on_interface, call);
+	else
+		on_interface(call, NULL, NULL);
+	return 0;
+}
+
+static int do_network(struct client *c, struct packet *p, struct err *err)
+{
+	struct call *call = NULL;
+
+	int r = need_running(c->s->k, err);
+	if (r == 0 && (!p->q.target || strlen(p->q.target) >= sizeof(call->interface)))
+		r = err_set(err, EBADMSG, "an interface without a name");
+	if (r == 0)
+		r = call_new(c, &p->q, CALL_ANSWER, &call, err);
+	if (r < 0)
+		return r;
+	call->adds = p->q.address != NULL;
+	memcpy(call->interface, p->q.target, strlen(p->q.target));
+	r = change_interface(c->s->k, &p->q, call, err);
+	if (r < 0)
+		call_free(call);
+	return r;
+}
+
 static int do_wait(struct client *c, struct packet *p, struct err *err)
 {
 	struct call *call = NULL;
@@ -366,11 +426,13 @@ static int dispatch(struct client *c, struct packet *p, struct err *err)
 		enum control_verb verb;
 		int (*fn)(struct client *c, struct packet *p, struct err *err);
 	} verbs[] = {
-		{CONTROL_ATTACH, do_attach}, {CONTROL_EXEC, do_exec},  {CONTROL_RESIZE, do_resize},
-		{CONTROL_SIGNAL, do_signal}, {CONTROL_STOP, do_stop},  {CONTROL_WAIT, do_wait},
-		{CONTROL_PAUSE, do_ask},     {CONTROL_RESUME, do_ask}, {CONTROL_UPDATE, do_ask},
-		{CONTROL_STATS, do_ask},     {CONTROL_TOP, do_ask},    {CONTROL_REPORT, do_ask},
-		{CONTROL_DISK, do_disk},
+		{CONTROL_ATTACH, do_attach}, {CONTROL_EXEC, do_exec},
+		{CONTROL_RESIZE, do_resize}, {CONTROL_SIGNAL, do_signal},
+		{CONTROL_STOP, do_stop},     {CONTROL_WAIT, do_wait},
+		{CONTROL_PAUSE, do_ask},     {CONTROL_RESUME, do_ask},
+		{CONTROL_UPDATE, do_ask},    {CONTROL_STATS, do_ask},
+		{CONTROL_TOP, do_ask},       {CONTROL_REPORT, do_ask},
+		{CONTROL_DISK, do_disk},     {CONTROL_NETWORK, do_network},
 	};
 
 	if (p->q.number == 0)

@@ -73,6 +73,7 @@ struct update_options {
 	struct limit_options limits;
 	const char *restart;
 	struct strv disk_add, disk_rm; /* "FILE:PATH[:ro]", "PATH" */
+	struct strv network_add, network_rm; /* "bridge", "eth1" */
 };
 
 struct exec_options {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Changing a workload that exists: its limits and restart policy, running or not, and the disks of
- * one that runs. */
+/* Changing a workload that exists: its limits and restart policy, running or not, and the disks and
+ * interfaces of one that runs. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <unistd.h>
@@ -10,9 +11,15 @@
 #include "base/db.h"
 #include "base/err.h"
 #include "base/fd.h"
+#include "base/store.h"
+#include "base/str.h"
+#include "engine/address.h"
 #include "engine/build.h"
 #include "engine/control_client.h"
 #include "engine/internal.h"
+#include "network/network.h"
+
+enum { INTERFACE_TEXT = 8 };
 
 static void take_text(char **to, char **from)
 {
@@ -137,8 +144,9 @@ static int update_restart(struct engine *e, struct workload *w, int folder, cons
 	return r < 0 ? r : 0;
 }
 
-static int ask_disk(struct engine *e, struct workload *w, const struct control_request *q, int fd,
-		    struct err *err)
+/* fd -1: nothing goes with it */
+static int ask_plain(struct engine *e, struct workload *w, const struct control_request *q, int fd,
+		     struct err *err)
 {
 	struct control_reply reply;
 
@@ -185,7 +193,7 @@ static int add_disk(struct engine *e, struct workload *w, const char *text, stru
 					  .streams = STREAM_IN,
 					  .target = target,
 					  .readonly = readonly};
-	return ask_disk(e, w, &q, fd, err) < 0 ? err_wrap(err, "--disk-add") : 0;
+	return ask_plain(e, w, &q, fd, err) < 0 ? err_wrap(err, "--disk-add") : 0;
 }
 
 /* NOLINTNEXTLINE(readability-non-const-parameter): a record's strings are not const */
@@ -193,7 +201,7 @@ static int remove_disk(struct engine *e, struct workload *w, char *target, struc
 {
 	const struct control_request q = {.verb = CONTROL_DISK, .number = 1, .target = target};
 
-	return ask_disk(e, w, &q, -1, err) < 0 ? err_wrap(err, "--disk-rm") : 0;
+	return ask_plain(e, w, &q, -1, err) < 0 ? err_wrap(err, "--disk-rm") : 0;
 }
 
 static int update_disks(struct engine *e, struct workload *w, const struct update_options *o,
@@ -207,6 +215,116 @@ static int update_disks(struct engine *e, struct workload *w, const struct updat
 		r = remove_disk(e, w, o->disk_rm.v[i], err);
 	for (size_t i = 0; r == 0 && i < o->disk_add.n; i++)
 		r = add_disk(e, w, o->disk_add.v[i], err);
+	return r;
+}
+
+/* --- networks --- */
+
+/* address NULL: the interface goes */
+static int ask_network(struct engine *e, struct workload *w, char *interface, char *address,
+		       struct err *err)
+{
+	const struct control_request q = {.verb = CONTROL_NETWORK,
+					  .number = 1,
+					  .target = interface,
+					  .address = address};
+
+	return ask_plain(e, w, &q, -1, err);
+}
+
+/* What it has by now, for the next one. */
+static int look_again(struct engine *e, struct workload *w, struct err *err)
+{
+	int r = workload_fold_locked(e, w, err);
+
+	return r == 1 ? err_set(err, ESRCH, "it has ended") : r;
+}
+
+static bool has_interface(const struct workload *w, const char *name)
+{
+	for (size_t i = 0; i < w->interfaces.n; i++) {
+		const char *rest;
+		if (str_prefix(w->interfaces.v[i], name, &rest) && *rest == ' ')
+			return true;
+	}
+	return false;
+}
+
+static int free_interface(const struct workload *w, char name[INTERFACE_TEXT], struct err *err)
+{
+	for (unsigned i = 1; i <= NET_MORE_MAX; i++) {
+		(void)snprintf(name, INTERFACE_TEXT, "eth%u", i);
+		if (!has_interface(w, name))
+			return 0;
+	}
+	return err_set(err, ENOSPC, "it has %d interfaces beside its first, which is all it can",
+		       NET_MORE_MAX);
+}
+
+static int take_address(struct engine *e, const struct workload *w,
+			const struct keeper_network *orders, const char *interface,
+			char address[ADDRESS_TEXT], struct err *err)
+{
+	AUTO_TXN struct db *txn = NULL;
+
+	int r = db_begin(e->store->db, &txn, err);
+	if (r == 0)
+		r = address_take_more(txn, w->id, orders, interface, address, err);
+	return r == 0 ? db_commit(&txn, err) : r;
+}
+
+static int add_network(struct engine *e, struct workload *w, const struct keeper_network *orders,
+		       const char *network, struct err *err)
+{
+	struct err ignored = ERR_INIT; /* the next of this name gives it back */
+	char interface[INTERFACE_TEXT], address[ADDRESS_TEXT];
+
+	if (strcmp(network, "bridge") != 0)
+		return err_set(err, ENOENT, "'%.100s': no such network to join (bridge)", network);
+	if (!orders->name)
+		return err_set(err, EINVAL,
+			       "it was made with --network none or host, and stays so");
+	int r = free_interface(w, interface, err);
+	if (r == 0)
+		r = take_address(e, w, orders, interface, address, err);
+	if (r < 0)
+		return r;
+	r = ask_network(e, w, interface, address, err);
+	if (r < 0 && address_give_back(e->store->db, w->id, interface, &ignored) < 0)
+		return r;
+	return r < 0 ? r : look_again(e, w, err);
+}
+
+static int remove_network(struct engine *e, struct workload *w, char *interface, struct err *err)
+{
+	int r = ask_network(e, w, interface, NULL, err);
+	if (r == 0)
+		r = address_give_back(e->store->db, w->id, interface, err);
+	return r < 0 ? r : look_again(e, w, err);
+}
+
+static int update_networks(struct engine *e, struct workload *w, const struct update_options *o,
+			   struct err *err)
+{
+	struct keeper_orders orders = {0};
+	int r = 0;
+
+	if (o->network_add.n + o->network_rm.n == 0)
+		return 0;
+	if (!workload_is_running(w))
+		return err_set(err, ESRCH, "interfaces come and go while it runs, and it does not");
+	r = workload_read_orders(e, w->id, &orders, err);
+	for (size_t i = 0; r == 0 && i < o->network_rm.n; i++) {
+		r = remove_network(e, w, o->network_rm.v[i], err);
+		if (r < 0)
+			r = err_wrap(err, "--network-rm");
+	}
+	for (size_t i = 0; r == 0 && i < o->network_add.n; i++) {
+		r = add_network(e, w, &orders.network, o->network_add.v[i], err);
+		if (r < 0)
+			r = err_wrap(err, "--network-add");
+	}
+	record_done(&keeper_orders_record, &orders);
 	return r;
 }
 
@@ -227,6 +345,8 @@ int workload_update(struct engine *e, struct workload *w, const struct update_op
 		r = update_restart(e, w, folder, o->restart, err);
 	if (r == 0)
 		r = update_disks(e, w, o, err);
+	if (r == 0)
+		r = update_networks(e, w, o, err);
 	record_done(&plan_limits_record, &limits);
 	return r;
 }

@@ -28,6 +28,7 @@ void workload_free(struct workload *w)
 	free(w->command);
 	free(w->labels);
 	free(w->ports);
+	strv_done(&w->interfaces);
 	free(w->error);
 	free(w->notice);
 	free(w);

@@ -20,6 +20,7 @@
 #include "guest/disk.h"
 #include "guest/furnish.h"
 #include "guest/kmsg.h"
+#include "guest/net.h"
 #include "guest/plug.h"
 #include "guest/session.h"
 #include "proto/message.h"
@@ -84,6 +85,25 @@ static int change_disk(void *ctx, struct isolation *iso, const struct machine_or
 	return show ? show_disk(iso, order, err) : hide_disk(iso, order, err);
 }
 
+/* Without its driver the interface is gone, and its address with it. */
+static int change_interface(void *ctx, const struct machine_order *order, bool show,
+			    struct err *err)
+{
+	struct err ignored = ERR_INIT;
+	struct plan_net net = {.mac = order->mac, .address = order->address, .mtu = order->mtu};
+
+	(void)ctx;
+	if (!show)
+		return plug_unbind(order->slot, err);
+	int r = plug_bind(order->slot, err);
+	if (r < 0)
+		return r;
+	r = net_add(order->target, &net, err);
+	if (r < 0)
+		(void)!plug_unbind(order->slot, &ignored);
+	return r;
+}
+
 static void over(void *ctx, const struct err *why)
 {
 	struct machine *m = ctx;
@@ -134,6 +154,7 @@ static int serve(struct machine *m, int port, struct err *err)
 						 .prepare = prepare,
 						 .over = over,
 						 .disk = change_disk,
+						 .interface = change_interface,
 						 .clock = set_clock,
 						 .ctx = m},
 			&session, err);

@@ -143,9 +143,9 @@ static int add_default_route(int nl, unsigned index, const char *text, struct er
 	return ask(nl, &q, "set the default route", err);
 }
 
-static int setup_interface(int nl, const struct plan_net *net, struct err *err)
+static int setup_interface(int nl, const char *wanted, const struct plan_net *net, struct err *err)
 {
-	char name[SYSFS_NAME] = "eth0";
+	char name[SYSFS_NAME] = "eth0"; /* without a MAC the only one */
 	int r = 0;
 
 	if (net->mac)
@@ -154,8 +154,8 @@ static int setup_interface(int nl, const struct plan_net *net, struct err *err)
 	if (r < 0)
 		return r;
 	unsigned index = if_nametoindex(name);
-	if (strcmp(name, "eth0") != 0)
-		r = link_rename(nl, index, "eth0", err);
+	if (strcmp(name, wanted) != 0)
+		r = link_rename(nl, index, wanted, err);
 	if (r == 0)
 		r = add_address(nl, index, net->address, err);
 	if (r == 0)
@@ -165,14 +165,30 @@ static int setup_interface(int nl, const struct plan_net *net, struct err *err)
 	return r;
 }
 
+static int open_netlink(struct err *err)
+{
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+
+	return fd < 0 ? err_sys(err, "open netlink") : fd;
+}
+
 int net_setup(const struct plan_net *net, struct err *err)
 {
-	AUTO_CLOSE int nl = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+	AUTO_CLOSE int nl = open_netlink(err);
 	if (nl < 0)
-		return err_sys(err, "open netlink");
+		return nl;
 	int r = link_up(nl, if_nametoindex("lo"), 0, err);
 	if (r < 0 || !net->address)
 		return r;
-	r = setup_interface(nl, net, err);
+	r = setup_interface(nl, "eth0", net, err);
+	return r < 0 ? err_wrap(err, "network") : 0;
+}
+
+int net_add(const char *name, const struct plan_net *net, struct err *err)
+{
+	AUTO_CLOSE int nl = open_netlink(err);
+	if (nl < 0)
+		return nl;
+	int r = setup_interface(nl, name, net, err);
 	return r < 0 ? err_wrap(err, "network") : 0;
 }

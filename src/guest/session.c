@@ -355,6 +355,17 @@ static int change_disk(struct session *s, const struct frame *f, const struct ma
 	return s->config.disk(s->config.ctx, s->isolation, order, f->type == FRAME_DISK, err);
 }
 
+static int change_interface(struct session *s, const struct frame *f,
+			    const struct machine_order *order, struct err *err)
+{
+	bool show = f->type == FRAME_NET;
+
+	if (!order->target || !path_is_clean(order->target, true) ||
+	    (show && (!order->mac || !order->address)))
+		return err_set(err, EINVAL, "an interface without a name or an address");
+	return s->config.interface(s->config.ctx, order, show, err);
+}
+
 /* Answers 1 when the answer is given later. */
 static int carry_out(struct session *s, const struct frame *f, const struct machine_order *order,
 		     struct err *err)
@@ -377,6 +388,9 @@ static int carry_out(struct session *s, const struct frame *f, const struct mach
 	case FRAME_DISK:
 	case FRAME_UNDISK:
 		return change_disk(s, f, order, err);
+	case FRAME_NET:
+	case FRAME_UNNET:
+		return change_interface(s, f, order, err);
 	default:
 		r = ask(s, f, order, err);
 		break;

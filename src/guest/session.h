@@ -34,6 +34,8 @@ struct session_config {
 	/* Shows the disk that came as device order->slot to the workload, or lets go of it. */
 	int (*disk)(void *ctx, struct isolation *iso, const struct machine_order *order, bool show,
 		    struct err *err);
+	/* Sets up the interface that came as device order->slot, or lets go of it. */
+	int (*interface)(void *ctx, const struct machine_order *order, bool show, struct err *err);
 	/* The host's time, CLOCK_REALTIME in nanoseconds. */
 	void (*clock)(void *ctx, uint64_t ns);
 	void *ctx;

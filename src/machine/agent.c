@@ -502,6 +502,18 @@ void agent_hide_disk(struct agent *agent, struct machine_order *order, isolation
 	ask(agent, &(struct call){.type = FRAME_UNDISK, .reply = reply, .ctx = ctx}, order);
 }
 
+void agent_show_interface(struct agent *agent, struct machine_order *order, isolation_reply *reply,
+			  void *ctx)
+{
+	ask(agent, &(struct call){.type = FRAME_NET, .reply = reply, .ctx = ctx}, order);
+}
+
+void agent_hide_interface(struct agent *agent, struct machine_order *order, isolation_reply *reply,
+			  void *ctx)
+{
+	ask(agent, &(struct call){.type = FRAME_UNNET, .reply = reply, .ctx = ctx}, order);
+}
+
 void agent_stats(struct agent *agent, isolation_reply *reply, void *ctx)
 {
 	ask(agent, &(struct call){.type = FRAME_STATS, .reply = reply, .ctx = ctx},

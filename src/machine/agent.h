@@ -86,6 +86,12 @@ void agent_show_disk(struct agent *agent, struct machine_order *order, isolation
 void agent_hide_disk(struct agent *agent, struct machine_order *order, isolation_reply *reply,
 		     void *ctx);
 
+/* The same for a network interface: order's slot, target, mac, address and mtu. */
+void agent_show_interface(struct agent *agent, struct machine_order *order, isolation_reply *reply,
+			  void *ctx);
+void agent_hide_interface(struct agent *agent, struct machine_order *order, isolation_reply *reply,
+			  void *ctx);
+
 /* Asks for an orderly power-off; the machine's end is the answer. */
 int agent_poweroff(struct agent *agent, struct err *err) HULL_MUST_CHECK;
 

@@ -27,6 +27,7 @@
 #include "machine/hostgroup.h"
 #include "machine/lines.h"
 #include "machine/machine_impl.h"
+#include "machine/nic.h"
 #include "machine/plug.h"
 #include "machine/rates.h"
 #include "machine/report.h"
@@ -509,6 +510,7 @@ static void machine_delete(struct isolation *m)
 	lines_free(m->complaints);
 	agent_free(m->agent);
 	plug_done(m);
+	nic_done(m);
 	memory_forget(m);
 	power_off(m);
 	if (m->share.pidfd >= 0) {
@@ -679,6 +681,7 @@ const struct isolation_ops machine_isolation = {
 	.pause = machine_pause,
 	.update = machine_update,
 	.disk = plug_disk,
+	.interface = nic_change,
 	.stats = machine_stats,
 	.top = machine_top,
 	.report = machine_report,

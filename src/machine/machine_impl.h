@@ -17,6 +17,7 @@ struct change;
 struct console;
 struct lines;
 struct memory_change;
+struct nic;
 struct loop;
 struct plan;
 struct plugged;
@@ -43,6 +44,7 @@ struct isolation {
 	struct share share;
 	struct agent *agent;
 	struct plugged *plugged; /* disks that came while it runs (plug.c) */
+	struct nic *nics; /* interfaces that came while it runs (nic.c) */
 	struct change *changes; /* of limits, under way */
 	unsigned n_plugged; /* how many ever came */
 	struct timer *boot, *lost;

@@ -25,9 +25,11 @@ enum {
 
 static const char link_prefix[] = "hl";
 
-void network_link_name(const char *id, char name[NET_LINK_NAME])
+void network_link_name(const char *id, unsigned nth, char name[NET_LINK_NAME])
 {
 	(void)snprintf(name, NET_LINK_NAME, "%s%.*s", link_prefix, NET_ID_LEN, id);
+	if (nth > 0)
+		(void)snprintf(name + strlen(name), 2, "%u", nth % 10);
 }
 
 static int add_veth(struct netlink *nl, const struct veth *veth, struct err *err)
@@ -41,24 +43,25 @@ static int add_veth(struct netlink *nl, const struct veth *veth, struct err *err
 	return r < 0 ? r : link_add_veth(nl, veth, err);
 }
 
-/* Inside the namespace: address, route and loopback. */
-static int furnish(const struct network *net, int netns_fd, uint32_t address, struct err *err)
+/* Inside the namespace: address, loopback, and of the first interface the route. */
+static int furnish(const struct network *net, int netns_fd, const char *name, uint32_t address,
+		   bool first, struct err *err)
 {
 	AUTO(auto_netlink_close) struct netlink *nl = NULL;
-	struct link eth0;
+	struct link inner;
 
 	int r = netlink_open_in(netns_fd, NETLINK_ROUTE, &nl, err);
 	if (r == 0)
 		r = link_up(nl, LOOPBACK_INDEX, 0, 0, err);
 	if (r == 0)
-		r = link_get(nl, "eth0", &eth0, err);
+		r = link_get(nl, name, &inner, err);
 	if (r == 0)
-		r = address_add(nl, eth0.index, address, net->subnet.prefix, err);
+		r = address_add(nl, inner.index, address, net->subnet.prefix, err);
 	if (r == 0)
-		r = link_up(nl, eth0.index, 0, 0, err);
-	if (r == 0)
-		r = route_add_default(nl, eth0.index, subnet_gateway(&net->subnet), err);
-	return r == NETLINK_ABSENT ? err_set(err, ENODEV, "interface 'eth0' is gone") : r;
+		r = link_up(nl, inner.index, 0, 0, err);
+	if (r == 0 && first)
+		r = route_add_default(nl, inner.index, subnet_gateway(&net->subnet), err);
+	return r == NETLINK_ABSENT ? err_set(err, ENODEV, "interface '%s' is gone", name) : r;
 }
 
 /* After a failure, with the lock given back: the first failure is the one to tell. */
@@ -71,17 +74,18 @@ static void undo_attach(struct netlink *nl, const struct network *net, const cha
 		return;
 }
 
-int network_attach_container(const struct network *net, const char *id, int netns_fd,
-			     uint32_t address, struct err *err)
+int network_add_container(const struct network *net, const char *id, unsigned nth, int netns_fd,
+			  uint32_t address, struct err *err)
 {
 	AUTO(auto_netlink_close) struct netlink *nl = NULL;
 	AUTO_CLOSE int lock = -1;
 	struct network_report told_by_ensure = {0};
-	char name[NET_LINK_NAME];
+	char name[NET_LINK_NAME], inner[NET_LINK_NAME];
 	struct link bridge = {0};
 	uint8_t mac[6];
 
-	network_link_name(id, name);
+	network_link_name(id, nth, name);
+	(void)snprintf(inner, sizeof(inner), "eth%u", nth);
 	mac_of(address, mac);
 	int r = netlink_open(NETLINK_ROUTE, &nl, err);
 	if (r == 0)
@@ -91,13 +95,13 @@ int network_attach_container(const struct network *net, const char *id, int netn
 	struct veth veth = {.name = name,
 			    .master = bridge.index,
 			    .netns_fd = netns_fd,
-			    .peer = "eth0",
+			    .peer = inner,
 			    .peer_mac = mac,
 			    .mtu = bridge.mtu};
 	if (r == 0)
 		r = add_veth(nl, &veth, err);
 	if (r == 0)
-		r = furnish(net, netns_fd, address, err);
+		r = furnish(net, netns_fd, inner, address, nth == 0, err);
 	if (r == 0)
 		r = link_settle(nl, name, err);
 	if (r == 0)
@@ -106,6 +110,12 @@ int network_attach_container(const struct network *net, const char *id, int netn
 		return 0;
 	undo_attach(nl, net, name, &lock);
 	return err_wrap(err, "attach to network");
+}
+
+int network_attach_container(const struct network *net, const char *id, int netns_fd,
+			     uint32_t address, struct err *err)
+{
+	return network_add_container(net, id, 0, netns_fd, address, err);
 }
 
 /* Makes the tap, which is gone with *ret's descriptor until TUNSETPERSIST. */
@@ -131,7 +141,7 @@ static int open_tap(struct netlink *nl, const char *name, int *ret, struct err *
 	return 0;
 }
 
-int network_attach_machine(const struct network *net, const char *id, struct err *err)
+int network_add_machine(const struct network *net, const char *id, unsigned nth, struct err *err)
 {
 	AUTO(auto_netlink_close) struct netlink *nl = NULL;
 	AUTO_CLOSE int lock = -1;
@@ -141,7 +151,7 @@ int network_attach_machine(const struct network *net, const char *id, struct err
 	struct link bridge = {0};
 	struct link link = {0};
 
-	network_link_name(id, name);
+	network_link_name(id, nth, name);
 	int r = netlink_open(NETLINK_ROUTE, &nl, err);
 	if (r == 0)
 		r = bridge_ensure(nl, net, &told_by_ensure, &lock, err);
@@ -162,6 +172,21 @@ int network_attach_machine(const struct network *net, const char *id, struct err
 	auto_close(&tap);
 	undo_attach(nl, net, name, &lock);
 	return err_wrap(err, "attach to network");
+}
+
+int network_attach_machine(const struct network *net, const char *id, struct err *err)
+{
+	return network_add_machine(net, id, 0, err);
+}
+
+int network_take(const char *id, unsigned nth, struct err *err)
+{
+	AUTO(auto_netlink_close) struct netlink *nl = NULL;
+	char name[NET_LINK_NAME];
+
+	network_link_name(id, nth, name);
+	int r = netlink_open(NETLINK_ROUTE, &nl, err);
+	return r < 0 ? r : link_delete(nl, name, err);
 }
 
 int network_publish(const struct network *net, const char *id, const struct keeper_port *ports,
@@ -197,10 +222,11 @@ int network_detach(const struct network *net, const char *id, struct err *err)
 	char name[NET_LINK_NAME];
 
 	int ports = withdraw(net, id, &failure);
-	network_link_name(id, name);
 	int r = netlink_open(NETLINK_ROUTE, &nl, err); /* tried whatever became of the ports */
-	if (r == 0)
+	for (unsigned nth = 0; r == 0 && nth <= NET_MORE_MAX; nth++) {
+		network_link_name(id, nth, name);
 		r = link_delete(nl, name, err);
+	}
 	if (r == 0)
 		r = bridge_retire(nl, net, err);
 	if (r == 0 && ports < 0)
@@ -210,7 +236,7 @@ int network_detach(const struct network *net, const char *id, struct err *err)
 
 /* The rest of a detachment, in a process of its own that holds nothing of its parent's. What fails
  * here, or is killed, repair finds by the workload's id. */
-static void detach_rest(const struct network *net, int index)
+static void detach_rest(const struct network *net, const int index[NET_MORE_MAX + 1])
 {
 	AUTO(auto_netlink_close) struct netlink *nl = NULL;
 	struct timespec grace = {.tv_nsec = GRACE_NS};
@@ -220,15 +246,19 @@ static void detach_rest(const struct network *net, int index)
 	(void)close_range(0, UINT_MAX, 0);
 	for (int i = 0; i < 3; i++)
 		(void)open("/dev/null", O_RDWR | O_CLOEXEC);
-	if (netlink_open(NETLINK_ROUTE, &nl, &ignored) < 0 ||
-	    (index && link_delete_index(nl, index, &ignored) < 0))
+	if (netlink_open(NETLINK_ROUTE, &nl, &ignored) < 0)
 		return;
+	for (unsigned nth = 0; nth <= NET_MORE_MAX; nth++) {
+		if (index[nth] && link_delete_index(nl, index[nth], &ignored) < 0)
+			return;
+	}
 	(void)nanosleep(&grace, NULL);
 	if (bridge_retire(nl, net, &ignored) < 0)
 		return;
 }
 
-static int detach_in_background(const struct network *net, int index, struct err *err)
+static int detach_in_background(const struct network *net, const int index[NET_MORE_MAX + 1],
+				struct err *err)
 {
 	pid_t pid = fork();
 
@@ -243,22 +273,32 @@ static int detach_in_background(const struct network *net, int index, struct err
 	return r < 0 ? r : 0;
 }
 
+/* Lets nothing pass an interface any more; *index stays 0 when it is not there. */
+static int mute(struct netlink *nl, const char *id, unsigned nth, int *index, struct err *err)
+{
+	struct link link = {0};
+	char name[NET_LINK_NAME];
+
+	network_link_name(id, nth, name);
+	int r = link_get(nl, name, &link, err);
+	if (r == NETLINK_ABSENT)
+		return 0;
+	*index = link.index;
+	return r < 0 ? r : link_mute(nl, link.index, err);
+}
+
 int network_detach_soon(const struct network *net, const char *id, struct err *err)
 {
 	AUTO(auto_netlink_close) struct netlink *nl = NULL;
 	struct err failure = ERR_INIT;
-	struct link link = {0};
-	char name[NET_LINK_NAME];
+	int index[NET_MORE_MAX + 1] = {0};
 
 	int ports = withdraw(net, id, &failure);
-	network_link_name(id, name);
 	int r = netlink_open(NETLINK_ROUTE, &nl, err);
+	for (unsigned nth = 0; r == 0 && nth <= NET_MORE_MAX; nth++)
+		r = mute(nl, id, nth, &index[nth], err);
 	if (r == 0)
-		r = link_get(nl, name, &link, err);
-	if (r == 0)
-		r = link_mute(nl, link.index, err);
-	if (r >= 0)
-		r = detach_in_background(net, link.index, err);
+		r = detach_in_background(net, index, err);
 	if (r == 0 && ports < 0)
 		r = err_set(err, failure.code, "%s", failure.msg);
 	return r < 0 ? err_wrap(err, "detach from network") : 0;
@@ -267,12 +307,14 @@ int network_detach_soon(const struct network *net, const char *id, struct err *e
 static int list_id(const struct link *link, void *ctx, struct err *err)
 {
 	struct strv *ids = ctx;
+	char head[NET_ID_LEN + 1];
 	const char *id;
 
-	if (!str_prefix(link->name, link_prefix, &id) || strlen(id) != NET_ID_LEN ||
-	    (ids->n && str_in(id, (const char *const *)ids->v)))
+	if (!str_prefix(link->name, link_prefix, &id) || strlen(id) < NET_ID_LEN ||
+	    strlen(id) > NET_ID_LEN + 1)
 		return 0;
-	return strv_add(ids, id, err);
+	(void)snprintf(head, sizeof(head), "%.*s", NET_ID_LEN, id);
+	return ids->n && str_in(head, (const char *const *)ids->v) ? 0 : strv_add(ids, head, err);
 }
 
 int network_list(const struct network *net, struct strv *ids, struct err *err)

@@ -27,6 +27,7 @@ enum {
 	NET_ID_LEN = 12, /* of the workload's id, in names */
 	NET_LINK_NAME = 16, /* size of an interface's name with its NUL */
 	NET_NOTICE_MAX = 256,
+	NET_MORE_MAX = 2, /* interfaces that a running workload may get beside its first */
 };
 
 /* One network. The bridge's name belongs to one store: its table, and whatever else is shared with
@@ -64,8 +65,9 @@ int network_ensure(const struct network *net, struct network_report *ret, struct
  * now, and no workload stands on its bridge. Answers 1 or 0. */
 int network_is_displaced(const struct network *net, struct err *err) HULL_MUST_CHECK;
 
-/* The name of a workload's interface on the host: "hl" and the head of its id. */
-void network_link_name(const char *id, char name[NET_LINK_NAME]);
+/* The name of a workload's interface on the host: "hl" and the head of its id, and behind that the
+ * number `nth` of an interface that is not its first (0). */
+void network_link_name(const char *id, unsigned nth, char name[NET_LINK_NAME]);
 
 /*
  * Gives the namespace netns_fd (borrowed) its eth0 on the network, with `address`, the default
@@ -82,6 +84,19 @@ int network_attach_container(const struct network *net, const char *id, int netn
  */
 int network_attach_machine(const struct network *net, const char *id, struct err *err)
 	HULL_MUST_CHECK;
+
+/*
+ * The same two for a further interface of a workload that runs: eth1 up to eth<NET_MORE_MAX>
+ * inside, and no route but to the network. They go with all else that the workload has, or by
+ * network_take().
+ */
+int network_add_container(const struct network *net, const char *id, unsigned nth, int netns_fd,
+			  uint32_t address, struct err *err) HULL_MUST_CHECK;
+int network_add_machine(const struct network *net, const char *id, unsigned nth, struct err *err)
+	HULL_MUST_CHECK;
+
+/* Takes a further interface away; nothing there is fine. */
+int network_take(const char *id, unsigned nth, struct err *err) HULL_MUST_CHECK;
 
 /*
  * Sends what arrives at the ports (bound by ports_bind(), so that host_port is final) to `address`,

@@ -50,6 +50,8 @@ enum frame_type {
 	FRAME_CLOCK, /* u64: CLOCK_REALTIME of the host in nanoseconds */
 	FRAME_DISK, /* one was plugged in: is to be shown to the workload */
 	FRAME_UNDISK, /* one is to be let go of */
+	FRAME_NET, /* an interface was plugged in: is to be set up */
+	FRAME_UNNET, /* one is to be let go of */
 	/* from the guest */
 	FRAME_ANSWER = 64,
 	FRAME_EXITED,

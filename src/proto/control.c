@@ -17,6 +17,7 @@ static const struct field control_request_fields[] = {
 	FIELD_OF(13, FIELD_RECORD, struct control_request, limits, &plan_limits_record),
 	FIELD(14, FIELD_STR, struct control_request, target),
 	FIELD(15, FIELD_BOOL, struct control_request, readonly),
+	FIELD(16, FIELD_STR, struct control_request, address),
 };
 const struct record control_request_record = RECORD(control_request, control_request_fields);
 
@@ -42,6 +43,7 @@ static const struct field keeper_status_fields[] = {
 	FIELD(6, FIELD_U32, struct keeper_status, restarts),
 	FIELD_OF(7, FIELD_RECORD, struct keeper_status, exit, &process_exit_record),
 	FIELD(8, FIELD_STRV, struct keeper_status, ports),
+	FIELD(9, FIELD_STRV, struct keeper_status, interfaces),
 };
 const struct record keeper_status_record = RECORD(keeper_status, keeper_status_fields);
 

@@ -42,6 +42,7 @@ enum control_verb {
 	CONTROL_REPORT, /* of a machine */
 	CONTROL_DISK, /* target, readonly; fd: the file (streams: STREAM_IN); absent: the disk
 			 goes */
+	CONTROL_NETWORK, /* target: the interface, "eth1"; address: it comes, NULL: it goes */
 };
 
 /* Bits of `streams`: which descriptors came with the packet, in this order. */
@@ -68,6 +69,7 @@ struct control_request {
 	struct plan_limits limits;
 	char *target;
 	bool readonly;
+	char *address; /* without prefix */
 };
 
 struct control_reply {
@@ -100,6 +102,7 @@ struct keeper_status {
 	uint32_t restarts;
 	struct process_exit exit; /* the last one */
 	struct strv ports; /* bound: "127.0.0.1:8080->80/tcp" */
+	struct strv interfaces; /* beside the first: "eth1 10.214.0.3" */
 };
 
 enum restart_policy { RESTART_NO, RESTART_ON_FAILURE, RESTART_ALWAYS, RESTART_UNLESS_STOPPED };

@@ -102,6 +102,14 @@ struct isolation_disk {
 	bool readonly;
 };
 
+/* A further network interface of a workload that runs. Borrowed. */
+struct isolation_interface {
+	const char *name; /* inside: "eth1" */
+	const char *tap; /* its end on the host; NULL: the interface goes */
+	const char *address, *mac; /* "10.214.0.3/16", "02:…" */
+	uint32_t mtu; /* 0: the kernel's choice */
+};
+
 struct isolation_ops {
 	const char *name; /* "container", "vm" */
 
@@ -112,8 +120,8 @@ struct isolation_ops {
 	int (*create)(const struct isolation_config *config, struct isolation **ret,
 		      struct err *err);
 
-	/* The network namespace to be furnished between create and start, an owned descriptor; -1
-	 * when it has none of its own to show. */
+	/* The network namespace to be furnished between create and start, and later as long as it
+	 * runs; an owned descriptor; -1 when it has none of its own to show. */
 	int (*netns)(struct isolation *iso);
 
 	/*
@@ -149,6 +157,11 @@ struct isolation_ops {
 	 * the one to read the file's file system, which comes from anywhere: ENOTSUP. */
 	void (*disk)(struct isolation *iso, const struct isolation_disk *disk,
 		     isolation_reply *reply, void *ctx);
+
+	/* Sets an interface up inside, or takes one away; no answer. NULL: its network namespace
+	 * can be furnished from outside, which is netns'. */
+	void (*interface)(struct isolation *iso, const struct isolation_interface *what,
+			  isolation_reply *reply, void *ctx);
 
 	/* Answers with a struct isolation_stats. */
 	void (*stats)(struct isolation *iso, isolation_reply *reply, void *ctx);

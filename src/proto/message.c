@@ -32,6 +32,9 @@ static const struct field machine_order_fields[] = {
 	FIELD(11, FIELD_STR, struct machine_order, serial),
 	FIELD(12, FIELD_STR, struct machine_order, target),
 	FIELD(13, FIELD_BOOL, struct machine_order, readonly),
+	FIELD(14, FIELD_STR, struct machine_order, mac),
+	FIELD(15, FIELD_STR, struct machine_order, address),
+	FIELD(16, FIELD_U32, struct machine_order, mtu),
 };
 const struct record machine_order_record = RECORD(machine_order, machine_order_fields);
 

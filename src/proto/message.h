@@ -49,10 +49,13 @@ struct machine_order {
 	bool all;
 	struct plan_limits limits; /* UPDATE */
 	uint32_t cpus; /* UPDATE: how many are to be online; 0: as many as are */
-	uint32_t slot; /* DISK, UNDISK: the number of its device */
+	uint32_t slot; /* DISK, UNDISK, NET, UNNET: the number of its device */
 	char *serial; /* DISK, UNDISK */
-	char *target; /* DISK, UNDISK: where the workload sees it, absolute */
+	char *target; /* DISK, UNDISK: where the workload sees it, absolute; NET, UNNET: the name
+			 of the interface inside */
 	bool readonly; /* DISK */
+	char *mac, *address; /* NET: of which interface, and "10.214.0.3/16" */
+	uint32_t mtu; /* NET; 0: as it is */
 };
 
 /* FRAME_ANSWER. FRAME_EXITED carries a process_exit, FRAME_LOG a line as it is. */

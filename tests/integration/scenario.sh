@@ -259,6 +259,32 @@ no_disks() {
 check 'a disk is added to a machine that runs, and refused where it cannot be' disk_comes
 check 'it is taken away and comes again' disk_goes
 check 'what is no disk for it is refused' no_disks
+no_nic='needs KVM' # what is said where no interface can come
+can_nic() {
+	[ "$HULL_ISOLATION" = container ] || on_kvm site
+}
+nic_address() { # nic_address NAME
+	hull inspect site | sed -n "/\"$1\"/,/}/s/.*\"IPAddress\": *\"\([0-9.]*\)\".*/\1/p"
+}
+nic_comes() {
+	can_nic || { refused "$no_nic" hull update --network-add bridge site; return; }
+	hull update --network-add bridge site && more=$(nic_address eth1) && [ -n "$more" ] &&
+		hull exec site ip -o addr show eth1 | grep -F "$more/" && busybox ping -c 1 -W 10 "$more" && hull exec site ip route | grep '^default.*eth0'
+}
+nic_goes() {
+	can_nic || { refused "$no_nic" hull update --network-rm eth1 site; return; }
+	hull update --network-add bridge site && hull exec site ip link show eth2 && refused 'which is all it can' hull update --network-add bridge site &&
+		hull update --network-rm eth1 site && ! hull exec site ip link show eth1 && ! hull inspect site | grep -qF "$more" &&
+		! ip -o link | grep "hl$(hull inspect -f '{{.Id}}' site | cut -c 1-12)1" && hull update --network-add bridge site && hull exec site ip link show eth1
+}
+no_nics() {
+	can_nic || return 0
+	refused "'host': no such network" hull update --network-add host site && refused "no interface 'eth0'" hull update --network-rm eth0 site &&
+		refused 'no interface' hull update --network-rm eth9 site
+}
+check 'an interface is added to one that runs, reached, and the route stays' nic_comes
+check 'it is taken away, and comes again' nic_goes
+check 'what is no network or interface for it is refused' no_nics
 check 'limits of what is no block device are refused' refused 'is no block device' hull update --device-read-bps /dev/null:1m site
 below=$(findmnt -n -o SOURCE -T "$tmp")
 if [ -b "$below" ]; then # elsewhere, what the store lies on has no number to be limited by
@@ -358,13 +384,18 @@ check 'rm takes several' status 0 hull rm oom again made
 
 # kill -9 of the keeper: the next command repairs.
 lost() {
-	hull run -d --network none --name lost scenario sleep 1000 >/dev/null 2>&1 || return 1
+	hull run -d --name lost scenario sleep 1000 >/dev/null 2>&1 || return 1
+	[ "$HULL_ISOLATION" = vm ] && ! on_kvm lost || hull update --network-add bridge lost || return 1
 	keeper=$(cut -d ' ' -f 1 "$HULL_ROOT"/run/workloads/*/keeper)
 	kill -9 "$keeper"
 	sleep 0.2
 	is 'exited 137' hull inspect -f '{{.State.Status}} {{.State.ExitCode}}' lost
 }
 check 'a keeper killed by SIGKILL is repaired by the next command' lost
+links_left() {
+	ip -o link | grep "hl$(hull inspect -f '{{.Id}}' lost | cut -c 1-12)"
+}
+check 'its interfaces, the first and the further, are gone' is '' links_left
 check 'what it left is gone' is '' sh -c 'find /sys/fs/cgroup -maxdepth 3 -path "*hull/*" -name "$("$0" inspect -f "{{.Id}}" lost)"' "$HULL"
 check 'it can be removed' status 0 hull rm lost
 killed() {

@@ -112,3 +112,18 @@ TEST(a_gateway_that_cannot_be_reached_says_so)
 	EXPECT_EQ(net_setup(&net, &err), -ENETUNREACH);
 	EXPECT_STR(err.msg, "network: set the default route: Network is unreachable");
 }
+
+TEST(a_further_interface_gets_its_own_name_and_no_route)
+{
+	struct plan_net net = net_of(address, NULL, mac);
+	struct err err = ERR_INIT;
+
+	if (!enter()) {
+		printf("# skipped: no network namespace of its own\n");
+		return;
+	}
+	EXPECT_EQ(net_add("eth1", &net, &err), 0);
+	EXPECT(shows("address", "inet 10.99.0.7/20 brd 10.99.15.255 scope global eth1"));
+	EXPECT(shows("route", "10.99.0.0/20 dev eth1"));
+	EXPECT(!shows("route", "default"));
+}

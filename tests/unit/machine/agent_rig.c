@@ -114,6 +114,17 @@ static int on_disk(void *ctx, struct isolation *iso, const struct machine_order 
 	return show ? 0 : err_set(err, EBUSY, "in use");
 }
 
+static int on_interface(void *ctx, const struct machine_order *order, bool show, struct err *err)
+{
+	struct rig *rig = ctx;
+
+	(void)snprintf(rig->interface, sizeof(rig->interface), "%s %u %s %s %s %u",
+		       show ? "show" : "hide", order->slot, order->target,
+		       order->mac ? order->mac : "-", order->address ? order->address : "-",
+		       order->mtu);
+	return show ? 0 : err_set(err, EBUSY, "in use");
+}
+
 static const struct isolation_events events = {on_exited, on_message};
 
 bool rig_agent(struct rig *rig, int fd)
@@ -141,6 +152,7 @@ bool rig_session(struct rig *rig, int fd)
 						    .prepare = prepare,
 						    .over = on_over,
 						    .disk = on_disk,
+						    .interface = on_interface,
 						    .clock = on_clock,
 						    .ctx = rig},
 			   &rig->session, &err) == 0;

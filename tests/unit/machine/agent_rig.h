@@ -32,6 +32,7 @@ struct rig {
 	struct isolation_stats stats;
 	size_t listed;
 	char disk[128]; /* what the session was last told of one */
+	char interface[128]; /* the same */
 	uint64_t clock_ns;
 	int exits;
 	struct process_exit last[8];

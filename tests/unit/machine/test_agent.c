@@ -245,3 +245,27 @@ TEST(disks_are_shown_and_hidden_inside)
 	EXPECT_EQ(rig_reply(&rig), EINVAL);
 	EXPECT_STR(rig.disk, "hide 7 s /mnt/disk ro");
 }
+
+TEST(interfaces_are_set_up_and_let_go_inside)
+{
+	AUTO(rig_done) struct rig rig = {0};
+	char name[] = "eth1", crooked[] = "../eth1";
+	char mac[] = "02:68:0a:d6:00:03", address[] = "10.214.0.3/16";
+	struct machine_order order = {
+		.slot = 9, .target = name, .mac = mac, .address = address, .mtu = 1400};
+
+	EXPECT(rig_new(&rig, "cat", false));
+	agent_show_interface(rig.agent, &order, rig_on_reply, &rig);
+	EXPECT_EQ(rig_reply(&rig), 0);
+	EXPECT_STR(rig.interface, "show 9 eth1 02:68:0a:d6:00:03 10.214.0.3/16 1400");
+	agent_hide_interface(rig.agent, &order, rig_on_reply, &rig);
+	EXPECT_EQ(rig_reply(&rig), EBUSY);
+	order.target = crooked;
+	agent_show_interface(rig.agent, &order, rig_on_reply, &rig);
+	EXPECT_EQ(rig_reply(&rig), EINVAL);
+	order.target = name;
+	order.mac = NULL;
+	agent_show_interface(rig.agent, &order, rig_on_reply, &rig);
+	EXPECT_EQ(rig_reply(&rig), EINVAL);
+	EXPECT_STR(rig.interface, "hide 9 eth1 02:68:0a:d6:00:03 10.214.0.3/16 1400");
+}

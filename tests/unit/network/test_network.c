@@ -279,6 +279,42 @@ TEST(whatever_is_left_of_a_workload_is_listed_and_removed)
 	EXPECT_EQ(none.n, 0);
 }
 
+TEST(further_interfaces_are_reached_and_go_alone_or_with_the_workload)
+{
+	struct err err = ERR_INIT;
+	struct network net = net0();
+	AUTO_STRV struct strv ids = {0};
+
+	EXPECT(lab_enter());
+	AUTO_CLOSE int a = lab_netns();
+	AUTO_CLOSE int b = lab_netns();
+	EXPECT_EQ(network_attach_container(&net, id_a, a, nth(0), &err), 0);
+	EXPECT_EQ(network_attach_container(&net, id_b, b, nth(1), &err), 0);
+	EXPECT_EQ(network_add_container(&net, id_a, 1, a, nth(2), &err), 0);
+	EXPECT_EQ(network_add_machine(&net, id_a, 2, &err), 0);
+	EXPECT(has_link("hlaaaaaaaaaaaa1"));
+	EXPECT(has_link("hlaaaaaaaaaaaa2"));
+	EXPECT_EQ(network_list(&net, &ids, &err), 0);
+	EXPECT_EQ(ids.n, 2); /* one workload, however many interfaces it has */
+
+	struct lab_peer peer = {.address = nth(2), .port = 80};
+	pid_t server = lab_server(a, &peer);
+	int from_b = lab_in(b, lab_ask, &peer);
+	lab_stop(server);
+	EXPECT_EQ(from_b, 0);
+
+	EXPECT_EQ(network_take(id_a, 1, &err), 0);
+	EXPECT_EQ(network_take(id_a, 1, &err), 0);
+	EXPECT(!has_link("hlaaaaaaaaaaaa1"));
+	EXPECT(has_link("hlaaaaaaaaaaaa"));
+	EXPECT_EQ(network_add_container(&net, id_a, 1, a, nth(2), &err), 0);
+	EXPECT_EQ(network_detach(&net, id_a, &err), 0);
+	EXPECT(!has_link("hlaaaaaaaaaaaa"));
+	EXPECT(!has_link("hlaaaaaaaaaaaa1"));
+	EXPECT(!has_link("hlaaaaaaaaaaaa2"));
+	EXPECT(has_link("hlbbbbbbbbbbbb"));
+}
+
 TEST(a_workload_is_attached_again_over_what_its_earlier_life_left)
 {
 	struct err err = ERR_INIT;
