@@ -145,12 +145,13 @@ static void on_answer(void *ctx, const struct err *failure, const void *answer)
 {
 	struct call *call = ctx;
 	struct control_reply r = {.number = call->number};
+	bool told = !failure && answer;
 
-	if (!failure && call->verb == CONTROL_STATS)
+	if (told && call->verb == CONTROL_STATS)
 		r.stats = *(const struct isolation_stats *)answer;
-	if (!failure && call->verb == CONTROL_TOP)
+	if (told && call->verb == CONTROL_TOP)
 		r.top = *(const struct isolation_top *)answer;
-	if (!failure && call->verb == CONTROL_REPORT)
+	if (told && call->verb == CONTROL_REPORT)
 		r.report = *(const struct machine_report *)answer;
 	if (!failure)
 		note_pause(call->s->k, call->verb);

@@ -221,6 +221,7 @@ static int update_disks(struct engine *e, struct workload *w, const struct updat
 /* --- networks --- */
 
 /* address NULL: the interface goes */
+/* NOLINTNEXTLINE(readability-non-const-parameter): a record's strings are not const */
 static int ask_network(struct engine *e, struct workload *w, char *interface, char *address,
 		       struct err *err)
 {
