@@ -495,7 +495,7 @@ static int tell_apart(struct net *n, struct loop *loop, struct err *err)
 			       err);
 	}
 	if (n->n_pairs > 1)
-		n->kicks[NET_WAYS * n->n_pairs] = n->v.kick;
+		n->kicks[n->v.ops->n_queues - 1] = n->v.kick;
 	n->v.kicks = n->kicks;
 	return r;
 }
