@@ -175,6 +175,10 @@ check 'stats show the limit of its memory' is 64MiB sh -c '"$0" stats --no-strea
 address=$(hull port web 80)
 check 'port tells the published address' sh -c 'echo "$0" | grep -qE "^127.0.0.1:[0-9]+$"' "$address"
 check 'a published port answers' soon sh -c 'wget -q -O - "http://$0/" || curl -sf "http://$0/"' "$address"
+pid=$(hull inspect -f '{{.State.Pid}}' web)
+if grep -qs hull-monitor "/proc/$pid/comm" && [ -c /dev/vhost-net ] && [ "$(nproc)" -gt 1 ]; then
+	check 'the host'\''s kernel moves its frames' sh -c 'readlink "/proc/$0/fd"/* | grep -qx /dev/vhost-net' "$pid"
+fi
 check 'a port in use is refused' denied "${address##*:}" hull run --rm -p "$address:80" scenario true
 check 'inspect tells what was asked for' is '67108864 40 500000000 web' \
 	hull inspect -f '{{.HostConfig.Memory}} {{.HostConfig.PidsLimit}} {{.HostConfig.NanoCpus}} {{index .Config.Labels "tier"}}' web
