@@ -140,3 +140,17 @@ machine_kernel() {
 	}
 	mkdir -p "$HULL_ROOT" && ln -s "$kernels/kernels" "$HULL_ROOT/kernels"
 }
+
+# etc_hull: /etc/hull is there from now on, to be mounted over in a mount namespace; tests that run at once share it.
+etc_hull() {
+	exec 9>"$BUILD/etc-hull.lock"
+	until flock -s 9 && [ -d /etc/hull ]; do
+		flock -x 9
+		[ -d /etc/hull ] || { mkdir /etc/hull && : >"$BUILD/etc-hull.made"; } || return 1
+	done
+}
+# no_etc_hull: the last of them takes it away, if one of them made it.
+no_etc_hull() {
+	{ flock -n -x 9 && [ -e "$BUILD/etc-hull.made" ] && rmdir /etc/hull && rm "$BUILD/etc-hull.made"; } 2>/dev/null
+	flock -u 9 2>/dev/null
+}

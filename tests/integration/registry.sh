@@ -11,7 +11,7 @@ dir=$(mktemp -d)
 end() {
 	[ -z "${registry:-}" ] || kill "$registry" 2>/dev/null
 	awk -v at="$dir/" 'index($5, at) == 1 { print $5 }' /proc/self/mountinfo | sort -r | while read -r m; do umount -l "$m"; done
-	[ -z "${made_etc:-}" ] || rmdir /etc/hull
+	no_etc_hull
 	rm -rf "$dir"
 }
 trap end EXIT
@@ -339,7 +339,7 @@ index_or_manifest() { # one platform's manifest is signed, and found through the
 	fresh && refused 'none of the keys' ruled "$HULL" pull -q --platform linux/mips "$at/multi/app@$index"
 }
 if [ "$(id -u)" = 0 ] && unshare -m true 2>/dev/null; then
-	[ -d /etc/hull ] || { mkdir /etc/hull && made_etc=1; }
+	etc_hull
 	check 'an unsigned image that the policy wants signed is not kept; a signed one is pushed with its signature, once' signed_push
 	check 'and is pulled under that policy, by tag and by digest' signed_pull
 	check "the signature lies where cosign looks, in cosign's form" cosigns_form

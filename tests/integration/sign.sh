@@ -12,9 +12,8 @@ trap 'rm -rf "$dir"' EXIT
 cd "$dir" || exit 1
 HULL_ROOT=$dir/store
 export HULL_ROOT
-made=
-[ -d /etc/hull ] || { mkdir /etc/hull && made=1; }
-trap '[ -z "$made" ] || { umount /etc/hull; rmdir /etc/hull; }; umount -l "$dir"/store/run/layers/* 2>/dev/null; rm -rf "$dir"' EXIT
+etc_hull
+trap 'umount /etc/hull; no_etc_hull; umount -l "$dir"/store/run/layers/* 2>/dev/null; rm -rf "$dir"' EXIT
 mount -t tmpfs policy /etc/hull || exit 1
 
 fails() { # fails TEXT COMMAND…: one line on standard error that holds TEXT, and no success
