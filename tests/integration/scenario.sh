@@ -263,7 +263,6 @@ no_disks() {
 check 'a disk is added to a machine that runs, and refused where it cannot be' disk_comes
 check 'it is taken away and comes again' disk_goes
 check 'what is no disk for it is refused' no_disks
-no_nic='needs KVM' # what is said where no interface can come
 can_nic() {
 	[ "$HULL_ISOLATION" = container ] || on_kvm site
 }
@@ -271,12 +270,12 @@ nic_address() { # nic_address NAME
 	hull inspect site | sed -n "/\"$1\"/,/}/s/.*\"IPAddress\": *\"\([0-9.]*\)\".*/\1/p"
 }
 nic_comes() {
-	can_nic || { refused "$no_nic" hull update --network-add bridge site; return; }
+	can_nic || { refused 'needs KVM' hull update --network-add bridge site; return; }
 	hull update --network-add bridge site && more=$(nic_address eth1) && [ -n "$more" ] &&
 		hull exec site ip -o addr show eth1 | grep -F "$more/" && busybox ping -c 1 -W 10 "$more" && hull exec site ip route | grep '^default.*eth0'
 }
 nic_goes() {
-	can_nic || { refused "$no_nic" hull update --network-rm eth1 site; return; }
+	can_nic || { refused 'was added to it' hull update --network-rm eth1 site; return; }
 	hull update --network-add bridge site && hull exec site ip link show eth2 && refused 'which is all it can' hull update --network-add bridge site &&
 		hull update --network-rm eth1 site && ! hull exec site ip link show eth1 && ! hull inspect site | grep -qF "$more" &&
 		! ip -o link | grep "hl$(hull inspect -f '{{.Id}}' site | cut -c 1-12)1" && hull update --network-add bridge site && hull exec site ip link show eth1
