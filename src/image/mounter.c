@@ -9,7 +9,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -244,12 +243,13 @@ static int ask(struct mounter *m, enum question what, const char *path, int fd, 
 	       struct err *err)
 {
 	struct asked asked = {.what = (char)what};
+	size_t len = strlen(path);
 	AUTO_CLOSE int got = -1;
 
-	if (strlen(path) >= sizeof(asked.path))
+	if (len >= sizeof(asked.path))
 		return err_set(err, ENAMETOOLONG, "'%.100s…': path too long", path);
-	(void)snprintf(asked.path, sizeof(asked.path), "%s", path);
-	int r = send_packet(m->socket, &asked, offsetof(struct asked, path) + strlen(path), fd);
+	memcpy(asked.path, path, len);
+	int r = send_packet(m->socket, &asked, offsetof(struct asked, path) + len, fd);
 	ssize_t n = r < 0 ? r : take_packet(m->socket, &m->said, sizeof(m->said), &got);
 	if (n < (ssize_t)offsetof(struct said, bytes))
 		return err_set(err, EIO, "the process that mounts layers has ended");
