@@ -15,7 +15,7 @@ all:                           ## build everything into build/
 	@test -f $(B)/build.ninja || $(MESON) setup $(B) $(SETUP) >$(B).log || { cat $(B).log; exit 1; }
 	@rm -f $(B).log
 	@ninja -C $(B) --quiet
-check:                         ## everything that must hold before a change lands (under 25 minutes)
+check:                         ## everything that must hold before a change lands
 	$(NEED) build run check lab callers
 	@tools/check
 check-long:                    ## fuzzers, TSan, weakened builds, soak, kill sweeps, sharing MINUTES=15
