@@ -17,17 +17,15 @@ struct transfer_args {
 static const struct option pull_options[] = {
 	{"platform", 0, OPTION_STRING, "OS/ARCH[/VARIANT]", "which of several to take",
 	 offsetof(struct transfer_args, platform)},
-	{"quiet", 'q', OPTION_FLAG, NULL, "say nothing on the way",
-	 offsetof(struct transfer_args, quiet)},
-	{"tls-verify", 0, OPTION_FLAG, NULL, "check the registry (default; =false: do not)",
-	 offsetof(struct transfer_args, no_verify), .flag_value = true},
-	{"creds", 0, OPTION_STRING, "USER:PASSWORD", "instead of what hull login has kept",
-	 offsetof(struct transfer_args, creds)},
 };
 
 static const struct option push_options[] = {
 	{"all-tags", 'a', OPTION_FLAG, NULL, "IMAGE is a repository: all its tags that are here",
 	 offsetof(struct transfer_args, all_tags)},
+};
+
+/* Of both. */
+static const struct option transfer_options[] = {
 	{"quiet", 'q', OPTION_FLAG, NULL, "say nothing on the way",
 	 offsetof(struct transfer_args, quiet)},
 	{"tls-verify", 0, OPTION_FLAG, NULL, "check the registry (default; =false: do not)",
@@ -184,7 +182,7 @@ const struct command command_pull = {
 	.summary = "Fetch an image from a registry",
 	.example = "hull pull docker.io/library/debian:12\n"
 		   "hull pull --platform linux/arm64 registry.example.org:5000/web",
-	.groups = {OPTION_GROUP(pull_options, 0)},
+	.groups = {OPTION_GROUP(pull_options, 0), OPTION_GROUP(transfer_options, 0)},
 	.size = sizeof(struct transfer_args),
 	.min = 1,
 	.max = 1,
@@ -198,7 +196,7 @@ const struct command command_push = {
 	.example = "hull push registry.example.org/web:1\n"
 		   "hull push web registry.example.org/web:2\n"
 		   "hull push --all-tags registry.example.org/web",
-	.groups = {OPTION_GROUP(push_options, 0)},
+	.groups = {OPTION_GROUP(push_options, 0), OPTION_GROUP(transfer_options, 0)},
 	.size = sizeof(struct transfer_args),
 	.min = 1,
 	.max = 2,
