@@ -131,15 +131,23 @@ for i in $(seq 10); do "$hull" pull -q "$at/app$i:1" >/dev/null && podman_pull "
 printf 'Ten images of 1 MB each on one base take %d KiB more than the base (%d KiB) in hull, %d KiB more than %d KiB in podman\n' \
 	$(($(used "$HULL_ROOT") - hull_one)) "$hull_one" $(($(used "$work/podman") - podman_one)) "$podman_one"
 
-forget "$work/store"
-"$hull" pull -q "$at/debian:1" >/dev/null
-for _ in $(seq 100); do
+start() { # start: the microseconds of one
+	local began
 	began=$(now)
 	"$hull" run --rm --network none "$at/debian:1" true
 	echo $((($(now) - began) / 1000))
-done >"$work/runs"
-printf '\nThe first start after the pull took %d us, the median of the last ten of a hundred %d us\n' "$(head -n 1 "$work/runs")" \
-	"$(tail -n 10 "$work/runs" | sort -n | sed -n 5p)"
+}
+median() { sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
+for _ in $(seq "$rounds"); do
+	forget "$work/store"
+	"$hull" pull -q "$at/debian:1" >/dev/null
+	start
+done >"$work/first"
+for _ in $(seq 2 100); do start; done >"$work/runs"
+first=$(median <"$work/first")
+last=$(tail -n 10 "$work/runs" | median)
+printf '\nThe first start after a pull, the median of %d: %d us; the median of the last ten of a hundred: %d us (%s)\n' "$rounds" "$first" "$last" \
+	"$(awk "BEGIN { printf \"%.2f\", $first / $last }")"
 
 mib=${LARGE:-2048}
 dd if=/dev/urandom of="$work/large" bs=1M count="$mib" status=none

@@ -45,6 +45,16 @@ int pwrite_all(int fd, const void *bytes, size_t n, uint64_t at, const char *wha
 	return 0;
 }
 
+void write_behind(int fd, uint64_t *asked, uint64_t pos)
+{
+	enum { STEP = 8 << 20 };
+
+	if (pos < *asked + STEP)
+		return;
+	(void)sync_file_range(fd, (off_t)*asked, (off_t)(pos - *asked), SYNC_FILE_RANGE_WRITE);
+	*asked = pos;
+}
+
 ssize_t read_upto(int fd, void *bytes, size_t n, const char *what, struct err *err)
 {
 	char *p = bytes;

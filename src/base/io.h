@@ -19,6 +19,14 @@ int write_all(int fd, const void *bytes, size_t n, const char *what, struct err 
 int pwrite_all(int fd, const void *bytes, size_t n, uint64_t at, const char *what, struct err *err)
 	HULL_MUST_CHECK;
 
+/*
+ * The kernel is asked to write what a new file has got since it was last asked, once that is some
+ * megabytes, and not waited for: the fsync at the end finds little left to do. Only a hint, about
+ * a file that is written from front to back up to `pos`; *asked is where the last one ended, 0 at
+ * first.
+ */
+void write_behind(int fd, uint64_t *asked, uint64_t pos);
+
 /* Reads until n bytes or the end of the file; returns how many bytes came. */
 ssize_t read_upto(int fd, void *bytes, size_t n, const char *what, struct err *err) HULL_MUST_CHECK;
 

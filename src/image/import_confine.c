@@ -67,6 +67,7 @@ static const struct filter_rule rules[] = {
 	{SYS_fallocate, 0},
 	{SYS_fadvise64, 0},
 	{SYS_fsync, 0},
+	{SYS_sync_file_range, 0},
 	{SYS_fdatasync, 0},
 	{SYS_mkdirat, 0},
 	{SYS_linkat, 0},

@@ -260,15 +260,9 @@ static ssize_t read_new(struct pulled *p, void *bytes, size_t n, struct err *err
 		return got < 0 ? got : registry_answer(&p->call, answer, err);
 	if (p->partial->fd < 0)
 		return got;
-	const char *from = bytes;
-	for (size_t done = 0; done < (size_t)got;) {
-		ssize_t k = pwrite(p->partial->fd, from + done, (size_t)got - done,
-				   (off_t)(p->at + done));
-		if (k < 0 && errno != EINTR)
-			return err_sys(err, "write a blob being fetched");
-		done += k < 0 ? 0 : (size_t)k;
-	}
-	return got;
+	r = pwrite_all(p->partial->fd, bytes, (size_t)got, p->at, "a blob being fetched", err);
+	write_behind(p->partial->fd, &p->behind, p->at + (uint64_t)got);
+	return r < 0 ? r : got;
 }
 
 ssize_t import_pulled_read(void *ctx, void *bytes, size_t n, struct err *err)

@@ -74,7 +74,7 @@ struct pulled {
 	const struct import_layer *layer;
 	struct partial *partial;
 	struct registry_call call;
-	uint64_t at;
+	uint64_t at, behind; /* behind: up to where the kernel was asked to write */
 	bool asked, ended;
 	bool broken; /* it did not come: what is kept is still good */
 };

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "base/io.h"
 
 enum { ROOM = 1 << 20 };
 
@@ -33,19 +34,13 @@ void out_done(struct out *out)
 	*out = (struct out){.fd = -1};
 }
 
-static int write_at(int fd, const char *bytes, size_t n, uint64_t at, struct err *err)
+static int write_at(struct out *out, const char *bytes, size_t n, uint64_t at, struct err *err)
 {
-	while (n > 0) {
-		ssize_t w = pwrite(fd, bytes, n, (off_t)at);
-		if (w < 0 && errno == EINTR)
-			continue;
-		if (w < 0)
-			return err_sys(err, "write the layer file");
-		bytes += w;
-		n -= (size_t)w;
-		at += (uint64_t)w;
-	}
-	return 0;
+	int r = pwrite_all(out->fd, bytes, n, at, "the layer file", err);
+
+	if (r == 0)
+		write_behind(out->fd, &out->behind, at + n);
+	return r;
 }
 
 int out_flush(struct out *out, struct err *err)
@@ -53,7 +48,7 @@ int out_flush(struct out *out, struct err *err)
 	size_t n = out->used;
 
 	out->used = 0;
-	return write_at(out->fd, out->bytes, n, out->pos - n, err);
+	return write_at(out, out->bytes, n, out->pos - n, err);
 }
 
 int out_write(struct out *out, const void *bytes, size_t n, struct err *err)
@@ -64,7 +59,7 @@ int out_write(struct out *out, const void *bytes, size_t n, struct err *err)
 			return r;
 	}
 	if (n >= ROOM / 2 && out->used == 0) {
-		int r = write_at(out->fd, bytes, n, out->pos, err);
+		int r = write_at(out, bytes, n, out->pos, err);
 		if (r < 0)
 			return r;
 	} else {

@@ -14,6 +14,7 @@ struct out {
 	uint64_t pos; /* where the next byte goes */
 	char *bytes; /* owned; not yet written, they end at pos */
 	size_t used;
+	uint64_t behind; /* up to where the kernel was asked to write */
 };
 
 /* Starts at offset 0 of an empty regular file (borrowed; must stay open). */

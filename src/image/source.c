@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The digest of the tar is computed while it is parsed and written, and the next of it unpacked.
+ * Digests are computed beside the work: that of the blob while it is unpacked, that of the tar
+ * while it is parsed and written and the next of it unpacked.
  * The kind of compression is told by its first bytes. gzip is unpacked here; for the others
  * libarchive is given that one filter only: it never guesses, and nothing is unpacked twice. Memory
  * is bounded: libzstd refuses windows above 128 MiB, libarchive's xz filter dictionaries above 1
@@ -17,7 +18,6 @@
 #include <string.h>
 
 #include "base/err.h"
-#include "image/digest.h"
 #include "image/gunzip.h"
 #include "image/hasher.h"
 
@@ -27,10 +27,11 @@ struct source {
 	layer_read_fn *read;
 	void *ctx;
 	struct err *err; /* of the call at work, for the callback */
-	char *room; /* owned: what was read last */
+	char *rooms[2]; /* owned: what was read last is in `room`, the other may be being hashed */
+	char *room;
 	size_t room_used; /* read ahead, not yet given on */
 	uint64_t in_bytes, tar_bytes, max_bytes;
-	struct digest *in_hash; /* NULL when the stream is the tar */
+	struct hasher *in_hash; /* NULL when the stream is the tar */
 	struct hasher *tar_hash;
 	struct gunzip *gunzip; /* one of these two, or none when the stream is the tar */
 	struct archive *unpack;
@@ -56,13 +57,14 @@ static ssize_t read_in(struct source *s, struct err *err)
 	ssize_t n = (ssize_t)s->room_used;
 
 	if (n == 0) {
+		s->room = s->rooms[s->room == s->rooms[0]];
 		n = s->read(s->ctx, s->room, ROOM, err);
 		if (n < 0)
 			return n;
 		s->in_bytes += (uint64_t)n;
 	}
 	s->room_used = 0;
-	int r = s->in_hash ? digest_add(s->in_hash, s->room, (size_t)n, err) : 0;
+	int r = s->in_hash ? hasher_add(s->in_hash, s->room, (size_t)n, err) : 0;
 	return r < 0 ? r : n;
 }
 
@@ -140,7 +142,7 @@ static int start(struct source *s, struct err *err)
 	size_t i = find_filter(s->room, s->room_used);
 	if (i == FILTERS)
 		return 0;
-	r = digest_new(&s->in_hash, err);
+	r = hasher_new(&s->in_hash, err);
 	if (r < 0)
 		return r;
 	return filters[i].support ? start_unpack(s, filters[i].support, err)
@@ -156,8 +158,9 @@ int source_new(layer_read_fn *read, void *ctx, uint64_t max_bytes, struct source
 	s->read = read;
 	s->ctx = ctx;
 	s->max_bytes = max_bytes;
-	s->room = malloc(ROOM);
-	if (!s->room)
+	s->room = s->rooms[0] = malloc(ROOM);
+	s->rooms[1] = malloc(ROOM);
+	if (!s->rooms[0] || !s->rooms[1])
 		return err_set(err, ENOMEM, "out of memory");
 	int r = start(s, err);
 	if (r < 0)
@@ -170,11 +173,12 @@ void source_free(struct source *s)
 {
 	if (!s)
 		return;
-	hasher_free(s->tar_hash); /* before what it may still read */
+	hasher_free(s->tar_hash); /* before what they may still read */
+	hasher_free(s->in_hash);
 	(void)archive_read_free(s->unpack);
 	gunzip_free(s->gunzip);
-	digest_free(s->in_hash);
-	free(s->room);
+	free(s->rooms[0]);
+	free(s->rooms[1]);
 	free(s);
 }
 
@@ -235,9 +239,8 @@ static int refill(struct source *s, struct err *err)
 	if (s->n > 0)
 		return 0;
 	s->err = err;
-	/* What is being hashed stays as it is while gzip is unpacked (gunzip.h); others reuse it.
-	 */
-	int r = s->gunzip ? 0 : hasher_wait(s->tar_hash, err);
+	/* What is being hashed stays as it is (gunzip.h, read_in()); libarchive reuses it. */
+	int r = s->unpack ? hasher_wait(s->tar_hash, err) : 0;
 	if (r == 0)
 		r = s->gunzip   ? refill_gzip(s, &bytes, &n, err)
 		    : s->unpack ? refill_unpacked(s, &bytes, &n, err)
@@ -308,7 +311,7 @@ int source_finish(struct source *s, struct layer_info *info, struct err *err)
 	if (r < 0)
 		return r;
 	if (s->in_hash)
-		r = digest_end(s->in_hash, info->blob, err);
+		r = hasher_end(s->in_hash, info->blob, err);
 	else
 		memcpy(info->blob, info->diff_id, sizeof(info->blob));
 	info->tar_bytes = s->tar_bytes;

@@ -378,7 +378,7 @@ TEST(a_full_disk_is_one_clear_failure)
 	tar_member(&tar, "f", '0', 0644, NULL, noise, 1 << 20);
 	tar_end(&tar);
 	EXPECT_EQ(layer_of(&tar, file, &info, &err), -ENOSPC);
-	EXPECT_STR(err.msg, "write the layer file: No space left on device");
+	EXPECT_STR(err.msg, "write 'the layer file': No space left on device");
 	EXPECT(mount_layer(file) < 0);
 }
 
