@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/err.h"
 #include "base/str.h"
@@ -73,6 +74,18 @@ static int bind_ports(struct keeper_net *n, struct strv *texts, struct err *err)
 	return r;
 }
 
+/* One pair for each processor, where the kernel moves the frames (machine/kvm.c): the monitor's own
+ * loop is one, however many there are. */
+static uint32_t choose_queues(const struct plan_machine *m)
+{
+	long host = sysconf(_SC_NPROCESSORS_ONLN);
+	uint32_t n = m->cpus < TAP_QUEUES_MAX ? m->cpus : TAP_QUEUES_MAX;
+
+	if (host < (long)n)
+		n = (uint32_t)host;
+	return n > 1 && m->accel == ACCEL_KVM && access("/dev/vhost-net", R_OK | W_OK) == 0 ? n : 1;
+}
+
 int keeper_net_prepare(struct keeper_net *n, struct plan *plan, struct strv *ports, struct err *err)
 {
 	if (!n->orders->network.name)
@@ -87,7 +100,8 @@ int keeper_net_prepare(struct keeper_net *n, struct plan *plan, struct strv *por
 		return 0;
 
 	char name[NET_LINK_NAME];
-	r = network_attach_machine(&n->network, n->id, err);
+	plan->machine.tap_queues = choose_queues(&plan->machine);
+	r = network_attach_machine(&n->network, n->id, plan->machine.tap_queues > 1, err);
 	if (r < 0)
 		return r;
 	network_link_name(n->id, 0, name);

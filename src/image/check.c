@@ -24,6 +24,7 @@ enum { CHUNK = 1 << 20 };
 /* A check at work. */
 struct check {
 	const struct store *store; /* borrowed */
+	struct mounter *mounter; /* borrowed */
 	bool quick;
 	damage_fn *fn;
 	void *ctx;
@@ -304,7 +305,7 @@ static int compare_chained(const struct check *c, const char *key, int fd, int b
 	AUTO(auto_check_chain_free) struct check_chain *below = NULL;
 	uint8_t chain[LAYER_DIGEST];
 
-	int r = check_chain_new(c->store, key, &below, err);
+	int r = check_chain_new(c->store, c->mounter, key, &below, err);
 	if (r <= 0)
 		return r;
 	sha256_unformat(key, chain);
@@ -367,9 +368,10 @@ static int judge_layer(const struct check *c, const char *key, struct err *err)
 	return r == 0 && !c->quick ? compare_content(c, key, &row, fd, err) : r;
 }
 
-int store_check(const struct store *store, bool quick, damage_fn *fn, void *ctx, struct err *err)
+int store_check(const struct store *store, struct mounter *mounter, bool quick, damage_fn *fn,
+		void *ctx, struct err *err)
 {
-	const struct check c = {store, quick, fn, ctx};
+	const struct check c = {store, mounter, quick, fn, ctx};
 
 	AUTO_CLOSE int lock = image_lock(store, false, err);
 	if (lock < 0)

@@ -11,6 +11,7 @@
 #include "base/attr.h"
 
 struct err;
+struct mounter;
 struct store;
 
 enum damage {
@@ -25,9 +26,9 @@ typedef int damage_fn(void *ctx, enum damage kind, const char *key, const char *
 		      struct err *err);
 
 /* Tells every damage there is; quick: without reading all content. A blob that is not kept any more
- * is none. */
-int store_check(const struct store *store, bool quick, damage_fn *fn, void *ctx, struct err *err)
-	HULL_MUST_CHECK;
+ * is none. The mounter (borrowed) shows what lies below a layer. */
+int store_check(const struct store *store, struct mounter *mounter, bool quick, damage_fn *fn,
+		void *ctx, struct err *err) HULL_MUST_CHECK;
 
 /* "image", "layer" … */
 const char *damage_name(enum damage kind);
@@ -37,5 +38,5 @@ const char *damage_name(enum damage kind);
  * blobs; where that cannot be, the images that need it are removed. Damaged records are left, and
  * told as such. Each thing done is a line for say(); answers 1 when something stays damaged.
  */
-int store_repair(const struct store *store, void (*say)(const char *line), struct err *err)
-	HULL_MUST_CHECK;
+int store_repair(const struct store *store, struct mounter *mounter, void (*say)(const char *line),
+		 struct err *err) HULL_MUST_CHECK;

@@ -10,15 +10,15 @@
 #include "base/fd.h"
 #include "base/store.h"
 #include "base/str.h"
-#include "image/below.h"
 #include "image/image_priv.h"
 #include "image/kept.h"
+#include "image/mounter.h"
 
 struct check_chain {
 	const struct store *store; /* borrowed */
 	int lock; /* of the folder to work in */
 	char *path;
-	struct below *below; /* NULL: nothing lies below */
+	struct mounter *mounter; /* borrowed; NULL: nothing lies below */
 	struct layer_lower lower;
 };
 
@@ -26,7 +26,6 @@ void check_chain_free(struct check_chain *chain)
 {
 	if (!chain)
 		return;
-	below_free(chain->below);
 	if (chain->path)
 		image_workdir_remove(chain->store, chain->path);
 	auto_close(&chain->lock);
@@ -36,7 +35,7 @@ void check_chain_free(struct check_chain *chain)
 
 const struct layer_lower *check_chain_lower(const struct check_chain *chain)
 {
-	return chain->below ? &chain->lower : NULL;
+	return chain->mounter ? &chain->lower : NULL;
 }
 
 /* The keys below, lowest first, in any image that has the layer: its chain-id says that they are
@@ -59,11 +58,11 @@ static int push(struct check_chain *chain, const char *key, struct err *err)
 {
 	AUTO_CLOSE int fd = kept_open_layer(chain->store, key, err);
 
-	return fd < 0 ? fd : below_push(chain->below, fd, err);
+	return fd < 0 ? fd : mounter_push(chain->mounter, fd, err);
 }
 
-int check_chain_new(const struct store *store, const char *key, struct check_chain **ret,
-		    struct err *err)
+int check_chain_new(const struct store *store, struct mounter *mounter, const char *key,
+		    struct check_chain **ret, struct err *err)
 {
 	AUTO(auto_check_chain_free) struct check_chain *chain = calloc(1, sizeof(*chain));
 	AUTO_STRV struct strv keys = {0};
@@ -78,15 +77,16 @@ int check_chain_new(const struct store *store, const char *key, struct check_cha
 		r = chain->lock = image_workdir(store, &chain->path, err);
 	if (r < 0)
 		return r;
-	if (keys.n > 0 && below_new(chain->path, &chain->below, &denied) < 0)
+	if (keys.n > 0 && mounter_begin(mounter, chain->path, &denied) < 0)
 		return denied.code == EPERM ? 0 : err_set(err, denied.code, "%s", denied.msg);
 	r = 0;
+	chain->mounter = keys.n > 0 ? mounter : NULL;
 	for (size_t i = 0; r == 0 && i < keys.n; i++)
 		r = push(chain, keys.v[i], err);
-	if (r == 0 && chain->below)
-		r = below_view(chain->below, &chain->lower, err);
 	if (r < 0)
 		return r;
+	if (chain->mounter)
+		chain->lower = mounter_view(mounter);
 	*ret = TAKE_PTR(chain);
 	return 1;
 }

@@ -7,20 +7,21 @@
 
 struct check_chain;
 struct err;
+struct mounter;
 struct store;
 
 /*
- * Mounts the layers below the one that the store knows by `key`, in a mount namespace that this
- * process has from then on; only for the main thread, when no other is left. Answers 1 and *ret,
- * which the caller frees; or 0 where this user may not mount.
+ * Has the layers below the one that the store knows by `key` mounted by the mounter (borrowed),
+ * which shows one chain at a time. Answers 1 and *ret, which the caller frees; or 0 where this user
+ * may not mount.
  */
-int check_chain_new(const struct store *store, const char *key, struct check_chain **ret,
-		    struct err *err) HULL_MUST_CHECK;
+int check_chain_new(const struct store *store, struct mounter *mounter, const char *key,
+		    struct check_chain **ret, struct err *err) HULL_MUST_CHECK;
 
 /* For layer_finish(); NULL when nothing lies below. Valid as long as the chain. */
 const struct layer_lower *check_chain_lower(const struct check_chain *chain);
 
-/* Unmounts; NULL is fine. */
+/* What is mounted goes with the next chain, or with the mounter; NULL is fine. */
 void check_chain_free(struct check_chain *chain);
 
 DEFINE_AUTO(struct check_chain, check_chain_free)

@@ -21,12 +21,12 @@
 #include "image/import_spec.h"
 #include "image/import_work.h"
 #include "image/kept.h"
-#include "image/mounter.h"
 #include "image/save.h"
 #include "image/sha256.h"
 
 struct repair {
 	const struct store *store; /* borrowed */
+	struct mounter *mounter; /* borrowed */
 	void (*say)(const char *line);
 	struct strv blobs, layers; /* damaged */
 	bool stays; /* something is beyond mending */
@@ -76,17 +76,16 @@ static int drop_file(const struct store *store, const char *folder, const char *
 }
 
 /* Imports the layout in `path`, which is image `id` itself, into what is there of it. */
-static int import_layout(const struct store *store, const char *id, int dir, const char *path,
+static int import_layout(const struct repair *p, const char *id, int dir, const char *path,
 			 const char *layout, struct err *err)
 {
-	AUTO(auto_mounter_free) struct mounter *mounter = NULL;
 	AUTO(auto_bundle_free) struct bundle *bundle = NULL;
 	AUTO(import_spec_done) struct import_spec spec = {0};
 	AUTO_IMAGE struct image image = {0};
 	AUTO_FREE char *platform = NULL;
 	char config[DIGEST_HEX + 1];
 
-	int r = image_find(store, id, &image, err);
+	int r = image_find(p->store, id, &image, err);
 	if (r < 0)
 		return r;
 	if (asprintf(&platform, "%s/%s", image.os, image.architecture) < 0) {
@@ -94,8 +93,7 @@ static int import_layout(const struct store *store, const char *id, int dir, con
 		return err_set(err, ENOMEM, "out of memory");
 	}
 	const struct image_import what = {.source = layout, .name = "repair", .platform = platform};
-	r = mounter_new(store->root, &mounter, err);
-	int source = r < 0 ? r : bundle_source(layout, err);
+	int source = bundle_source(layout, err);
 	r = source < 0 ? source : bundle_open(source, layout, dir, &bundle, err);
 	if (r == 0)
 		r = import_read(bundle, &what, &spec, err);
@@ -106,9 +104,9 @@ static int import_layout(const struct store *store, const char *id, int dir, con
 	if (r < 0)
 		return r;
 	AUTO(import_work_done)
-	struct import_work work = {.store = store,
+	struct import_work work = {.store = p->store,
 				   .bundle = bundle,
-				   .mounter = mounter,
+				   .mounter = p->mounter,
 				   .spec = &spec,
 				   .dir = dir,
 				   .path = path};
@@ -116,7 +114,7 @@ static int import_layout(const struct store *store, const char *id, int dir, con
 	return r < 0 ? r : import_commit(&work, id, spec.config, NULL, err);
 }
 
-static int import_again(const struct store *store, const char *id, int dir, const char *path,
+static int import_again(const struct repair *p, const char *id, int dir, const char *path,
 			struct err *err)
 {
 	AUTO_FREE char *layout = path_join(path, "layout");
@@ -128,20 +126,20 @@ static int import_again(const struct store *store, const char *id, int dir, cons
 	AUTO_CLOSE int fd = store_folder(dir, "layout", err);
 	if (fd < 0)
 		return fd;
-	int r = save_layout(store, id, fd, err);
-	return r < 0 ? r : import_layout(store, id, dir, path, layout, err);
+	int r = save_layout(p->store, id, fd, err);
+	return r < 0 ? r : import_layout(p, id, dir, path, layout, err);
 }
 
 /* Makes the missing layers of image `id` again. */
-static int remake(const struct store *store, const char *id, struct err *err)
+static int remake(const struct repair *p, const char *id, struct err *err)
 {
 	AUTO_FREE char *path = NULL;
 
-	AUTO_CLOSE int dir = image_workdir(store, &path, err);
+	AUTO_CLOSE int dir = image_workdir(p->store, &path, err);
 	if (dir < 0)
 		return dir;
-	int r = import_again(store, id, dir, path, err);
-	image_workdir_remove(store, path);
+	int r = import_again(p, id, dir, path, err);
+	image_workdir_remove(p->store, path);
 	return r;
 }
 
@@ -188,7 +186,7 @@ static int mend_layer(struct repair *p, const char *key, struct err *err)
 		r = drop_file(p->store, "layers", key, ".erofs", err);
 	for (size_t i = 0; r == 0 && i < users.n && !layer_is_there(p->store, key); i++) {
 		struct err failure = ERR_INIT; /* another image may have what this one lacks */
-		if (remake(p->store, users.v[i], &failure) < 0)
+		if (remake(p, users.v[i], &failure) < 0)
 			why = failure;
 	}
 	if (r < 0)
@@ -221,11 +219,13 @@ static int mend(struct repair *p, struct err *err)
 	return r;
 }
 
-int store_repair(const struct store *store, void (*say_line)(const char *line), struct err *err)
+int store_repair(const struct store *store, struct mounter *mounter,
+		 void (*say_line)(const char *line), struct err *err)
 {
-	AUTO(repair_done) struct repair p = {.store = store, .say = say_line};
+	AUTO(repair_done)
+	struct repair p = {.store = store, .mounter = mounter, .say = say_line};
 
-	int r = store_check(store, false, note, &p, err);
+	int r = store_check(store, mounter, false, note, &p, err);
 	if (r == 0)
 		r = mend(&p, err);
 	if (r == 0)

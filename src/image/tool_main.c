@@ -18,6 +18,8 @@
 #include "base/store.h"
 #include "image/check.h"
 #include "image/image.h"
+#include "image/import_confine.h"
+#include "image/mounter.h"
 #include "image/pass.h"
 #include "image/push.h"
 #include "image/save.h"
@@ -54,20 +56,34 @@ static int say_damage(void *ctx, enum damage kind, const char *key, const char *
 	return 0;
 }
 
+/* What is read from here on was made by strangers. */
+static int confine(const struct store *store, struct mounter **ret, struct err *err)
+{
+	int r = mounter_new(store->root, ret, err);
+
+	return r < 0 ? r : import_confine(store->root, -1, err);
+}
+
 static int check(const struct store *store, char **args, size_t n, struct err *err)
 {
+	AUTO(auto_mounter_free) struct mounter *mounter = NULL;
 	bool quick = n > 0 && strcmp(args[0], "quick") == 0;
 	bool found = false;
 
-	int r = store_check(store, quick, say_damage, &found, err);
+	int r = confine(store, &mounter, err);
+	if (r == 0)
+		r = store_check(store, mounter, quick, say_damage, &found, err);
 	return r < 0 ? r : found;
 }
 
 static int repair(const struct store *store, char **args, size_t n, struct err *err)
 {
+	AUTO(auto_mounter_free) struct mounter *mounter = NULL;
+
 	(void)args;
 	(void)n;
-	return store_repair(store, say, err);
+	int r = confine(store, &mounter, err);
+	return r < 0 ? r : store_repair(store, mounter, say, err);
 }
 
 static int open_key(const char *path, struct sign_key **ret, struct err *err)

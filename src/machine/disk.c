@@ -104,9 +104,10 @@ int disk_layers(const struct plan *plan, struct machine_setup *setup, uint64_t *
 	return 0;
 }
 
-int disk_tap(const char *name, struct err *err)
+int disk_tap(const char *name, bool many_queues, struct err *err)
 {
-	struct ifreq ifr = {.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR};
+	struct ifreq ifr = {.ifr_flags = (short)(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR |
+						 (many_queues ? IFF_MULTI_QUEUE : 0))};
 
 	if (strlen(name) >= sizeof(ifr.ifr_name))
 		return err_set(err, EINVAL, "'%.32s' is no interface's name", name);

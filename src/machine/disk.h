@@ -23,5 +23,6 @@ int disk_scratch(const char *path, uint64_t size, bool throwaway, struct err *er
 int disk_layers(const struct plan *plan, struct machine_setup *setup, uint64_t **sizes,
 		struct err *err) HULL_MUST_CHECK;
 
-/* Opens the host interface `name` as the machine's side of a tap. */
-int disk_tap(const char *name, struct err *err) HULL_MUST_CHECK;
+/* Opens the host interface `name` as the machine's side of a tap, once more if it has many queues.
+ */
+int disk_tap(const char *name, bool many_queues, struct err *err) HULL_MUST_CHECK;

@@ -28,7 +28,8 @@ struct monitor_spec {
 	int modules; /* the kernel's modules, read-only; -1: none */
 	int share; /* struct share's connection; -1: no share */
 	const char *share_tag;
-	int tap; /* -1: no network */
+	const int *taps; /* of one interface, one for each pair of queues */
+	unsigned n_taps; /* 0: no network */
 	const char *root; /* an empty folder for the monitor's own root */
 	const struct hostgroup *group;
 };

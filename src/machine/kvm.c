@@ -92,16 +92,45 @@ static void raw_disk(struct command *c, const struct monitor_spec *spec, const c
 	command_arg(c, "--disk=%s:%s:%d", serial, how, fd);
 }
 
-/* The kernel's own loop for the tap, where the host has it and this user may. On a host of one
- * processor it and the guest wait for one another, and the monitor's loop moves more. */
-static void vhost(struct command *c)
+/* "--NAME=FD,FD…" and what is to follow. */
+static void fds_option(struct command *c, const char *name, const int *fds, unsigned n,
+		       const char *rest)
 {
-	int fd = sysconf(_SC_NPROCESSORS_ONLN) > 1 ? open(VHOST_NET, O_RDWR | O_CLOEXEC) : -1;
+	char list[TAP_QUEUES_MAX * 12] = "";
+	size_t len = 0;
 
-	if (fd < 0)
+	for (unsigned i = 0; i < n; i++)
+		len += (size_t)snprintf(list + len, sizeof(list) - len, "%s%d", i > 0 ? "," : "",
+					fds[i]);
+	command_arg(c, "--%s=%s%s", name, list, rest);
+}
+
+/* The kernel's own loops for the tap, where the host has them and this user may. On a host of one
+ * processor they and the guest wait for one another, and the monitor's loop moves more. */
+static void vhost(struct command *c, unsigned n)
+{
+	int fds[TAP_QUEUES_MAX];
+
+	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
 		return;
-	command_own(c, fd);
-	fd_option(c, "vhost", fd);
+	for (unsigned i = 0; i < n; i++) {
+		fds[i] = open(VHOST_NET, O_RDWR | O_CLOEXEC);
+		if (fds[i] < 0)
+			return;
+		command_own(c, fds[i]);
+	}
+	fds_option(c, "vhost", fds, n, "");
+}
+
+static void net(struct command *c, const struct monitor_spec *spec)
+{
+	char mac[64];
+
+	for (unsigned i = 0; i < spec->n_taps; i++)
+		command_keep(c, spec->taps[i]);
+	(void)snprintf(mac, sizeof(mac), ":%s", spec->plan->net.mac);
+	fds_option(c, "net", spec->taps, spec->n_taps, mac);
+	vhost(c, spec->n_taps);
 }
 
 static void devices(struct command *c, const struct monitor_spec *spec)
@@ -118,11 +147,8 @@ static void devices(struct command *c, const struct monitor_spec *spec)
 		command_keep(c, spec->share);
 		command_arg(c, "--share=%d:%s", spec->share, spec->share_tag);
 	}
-	if (spec->tap >= 0) {
-		command_keep(c, spec->tap);
-		command_arg(c, "--net=%d:%s", spec->tap, spec->plan->net.mac);
-		vhost(c);
-	}
+	if (spec->n_taps > 0)
+		net(c, spec);
 }
 
 static void command_line(struct command *c, const struct monitor_spec *spec)
@@ -164,7 +190,7 @@ static int launch(const struct monitor_spec *spec, struct monitor *ret, struct e
 
 	if (!root)
 		return err_set(err, ENOMEM, "out of memory");
-	if (spec->tap >= 0 && !spec->plan->net.mac)
+	if (spec->n_taps > 0 && !spec->plan->net.mac)
 		return err_set(err, EINVAL, "the machine's network has no address of its own");
 	int r = program_path("hull-monitor", &path, err);
 	if (r == 0)

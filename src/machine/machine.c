@@ -243,7 +243,9 @@ struct making {
 	struct machine_setup setup;
 	struct strv shares;
 	uint64_t *layer_sizes;
-	int scratch, modules, tap;
+	int scratch, modules;
+	int taps[TAP_QUEUES_MAX];
+	unsigned n_taps;
 	char *box, *share_dir, *initramfs;
 	struct hostgroup group;
 };
@@ -255,7 +257,8 @@ static void making_done(struct making *k)
 	free(k->layer_sizes);
 	auto_close(&k->scratch);
 	auto_close(&k->modules);
-	auto_close(&k->tap);
+	for (unsigned i = 0; i < k->n_taps; i++)
+		auto_close(&k->taps[i]);
 	free(k->box);
 	free(k->share_dir);
 	free(k->initramfs);
@@ -341,6 +344,21 @@ static int check_limits(const struct plan *plan, const struct making *k, struct 
 	return rates_check(&plan->limits.blkio, devs, n, err);
 }
 
+static int open_taps(const struct plan_machine *m, struct making *k, struct err *err)
+{
+	unsigned n = m->tap_queues > 1 ? m->tap_queues : 1;
+
+	if (n > TAP_QUEUES_MAX)
+		return err_set(err, EINVAL, "a tap of %u queues", n);
+	for (; k->n_taps < n; k->n_taps++) {
+		int fd = disk_tap(m->tap, n > 1, err);
+		if (fd < 0)
+			return fd;
+		k->taps[k->n_taps] = fd;
+	}
+	return 0;
+}
+
 static int prepare(const struct isolation_config *c, struct making *k, struct err *err)
 {
 	const struct plan *plan = c->plan;
@@ -358,10 +376,8 @@ static int prepare(const struct isolation_config *c, struct making *k, struct er
 		r = make_folder(c, BOX, &k->box, err);
 	if (r == 0 && k->shares.n > 0)
 		r = make_folder(c, SHARE_DIR, &k->share_dir, err);
-	if (r == 0 && plan->machine.tap) {
-		k->tap = disk_tap(plan->machine.tap, err);
-		r = k->tap < 0 ? k->tap : 0;
-	}
+	if (r == 0 && plan->machine.tap)
+		r = open_taps(&plan->machine, k, err);
 	if (r == 0)
 		r = hostgroup_make(plan->cgroup, plan->machine.memory + MONITOR_MEMORY, &k->group,
 				   err);
@@ -395,7 +411,8 @@ static int launch(struct isolation *m, struct making *k, struct err *err)
 				    .modules = k->modules,
 				    .share = m->share.connection,
 				    .share_tag = SHARE_TAG,
-				    .tap = k->tap,
+				    .taps = k->taps,
+				    .n_taps = k->n_taps,
 				    .root = k->box,
 				    .group = &k->group};
 	m->launched_us = clock_us();
@@ -440,7 +457,7 @@ DEFINE_AUTO(struct isolation, machine_delete)
 static int machine_create(const struct isolation_config *c, struct isolation **ret, struct err *err)
 {
 	AUTO(making_done)
-	struct making k = {.scratch = -1, .modules = -1, .tap = -1};
+	struct making k = {.scratch = -1, .modules = -1};
 	AUTO(auto_machine_delete) struct isolation *m = calloc(1, sizeof(*m));
 
 	if (!m)

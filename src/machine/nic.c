@@ -155,7 +155,7 @@ static int add(struct isolation *m, const struct isolation_interface *what, isol
 
 	if (find(m, what->name))
 		return err_set(err, EEXIST, "there is an interface '%s'", what->name);
-	AUTO_CLOSE int tap = disk_tap(what->tap, err);
+	AUTO_CLOSE int tap = disk_tap(what->tap, false, err);
 	if (tap < 0)
 		return tap;
 	AUTO_FREE struct nic *n = calloc(1, sizeof(*n));

@@ -193,11 +193,11 @@ static void devices(struct command *l, const struct monitor_spec *spec)
 		command_arg(l, "-device");
 		command_arg(l, "vhost-user-fs-pci,chardev=share,tag=%s", spec->share_tag);
 	}
-	if (spec->tap >= 0) {
+	if (spec->n_taps > 0) { /* one: there are more only with KVM */
 		const char *mac = spec->plan->net.mac;
-		command_keep(l, spec->tap);
+		command_keep(l, spec->taps[0]);
 		command_arg(l, "-netdev");
-		command_arg(l, "tap,id=net,fd=%d", spec->tap);
+		command_arg(l, "tap,id=net,fd=%d", spec->taps[0]);
 		command_arg(l, "-device");
 		command_arg(l, "virtio-net-pci,netdev=net,romfile=%s%s", mac ? ",mac=" : "",
 			    mac ? mac : "");

@@ -119,10 +119,12 @@ int network_attach_container(const struct network *net, const char *id, int netn
 }
 
 /* Makes the tap, which is gone with *ret's descriptor until TUNSETPERSIST. */
-static int open_tap(struct netlink *nl, const char *name, int *ret, struct err *err)
+static int open_tap(struct netlink *nl, const char *name, bool many_queues, int *ret,
+		    struct err *err)
 {
 	struct ifreq ifr = {
-		.ifr_flags = (short)(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | IFF_TUN_EXCL)};
+		.ifr_flags = (short)(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | IFF_TUN_EXCL |
+				     (many_queues ? IFF_MULTI_QUEUE : 0))};
 
 	AUTO_CLOSE int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
 	if (fd < 0)
@@ -141,7 +143,8 @@ static int open_tap(struct netlink *nl, const char *name, int *ret, struct err *
 	return 0;
 }
 
-int network_add_machine(const struct network *net, const char *id, unsigned nth, struct err *err)
+static int add_machine(const struct network *net, const char *id, unsigned nth, bool many_queues,
+		       struct err *err)
 {
 	AUTO(auto_netlink_close) struct netlink *nl = NULL;
 	AUTO_CLOSE int lock = -1;
@@ -158,7 +161,7 @@ int network_add_machine(const struct network *net, const char *id, unsigned nth,
 	if (r == 0)
 		r = bridge_find(nl, net, &bridge, err);
 	if (r == 0)
-		r = open_tap(nl, name, &tap, err);
+		r = open_tap(nl, name, many_queues, &tap, err);
 	if (r == 0)
 		r = link_get(nl, name, &link, err);
 	if (r == 0)
@@ -174,9 +177,15 @@ int network_add_machine(const struct network *net, const char *id, unsigned nth,
 	return err_wrap(err, "attach to network");
 }
 
-int network_attach_machine(const struct network *net, const char *id, struct err *err)
+int network_attach_machine(const struct network *net, const char *id, bool many_queues,
+			   struct err *err)
 {
-	return network_add_machine(net, id, 0, err);
+	return add_machine(net, id, 0, many_queues, err);
+}
+
+int network_add_machine(const struct network *net, const char *id, unsigned nth, struct err *err)
+{
+	return add_machine(net, id, nth, false, err);
 }
 
 int network_take(const char *id, unsigned nth, struct err *err)

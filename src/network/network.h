@@ -79,11 +79,11 @@ int network_attach_container(const struct network *net, const char *id, int netn
 
 /*
  * Makes the tap for a machine, named network_link_name(), on the network: it persists until
- * network_detach(), and is opened by name (IFF_TAP | IFF_NO_PI | IFF_VNET_HDR). On failure nothing
- * is left.
+ * network_detach(), and is opened by name (IFF_TAP | IFF_NO_PI | IFF_VNET_HDR, and
+ * IFF_MULTI_QUEUE if it has many queues). On failure nothing is left.
  */
-int network_attach_machine(const struct network *net, const char *id, struct err *err)
-	HULL_MUST_CHECK;
+int network_attach_machine(const struct network *net, const char *id, bool many_queues,
+			   struct err *err) HULL_MUST_CHECK;
 
 /*
  * The same two for a further interface of a workload that runs: eth1 up to eth<NET_MORE_MAX>

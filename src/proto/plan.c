@@ -214,6 +214,7 @@ static const struct field plan_machine_fields[] = {
 	FIELD(10, FIELD_U32, struct plan_machine, max_cpus),
 	FIELD(11, FIELD_U64, struct plan_machine, memory_own),
 	FIELD(12, FIELD_U64, struct plan_machine, max_memory),
+	FIELD(13, FIELD_U32, struct plan_machine, tap_queues),
 };
 static const struct record plan_machine_record = RECORD(plan_machine, plan_machine_fields);
 

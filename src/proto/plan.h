@@ -175,10 +175,13 @@ struct plan_machine {
 	uint32_t max_cpus; /* what it is made with; fewer than cpus: as many as those */
 	uint64_t memory_own; /* of `memory`, what the kernel needs for itself; 0: not known */
 	uint64_t max_memory; /* what it may be given while it runs; less than memory: no more */
+	uint32_t tap_queues; /* pairs of them that the tap was made for; 0: one */
 };
 
 /* The memory of a machine whose kernel needs `own` bytes and whose workload may take `workload`. */
 uint64_t plan_machine_memory(uint64_t own, uint64_t workload);
+
+enum { TAP_QUEUES_MAX = 4 };
 
 enum plan_accel { ACCEL_TCG, ACCEL_KVM };
 

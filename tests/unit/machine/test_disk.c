@@ -155,5 +155,5 @@ TEST(an_interface_name_that_is_none_is_refused)
 {
 	struct err err = ERR_INIT;
 
-	EXPECT_EQ(disk_tap("a-name-of-far-too-many-letters", &err), -EINVAL);
+	EXPECT_EQ(disk_tap("a-name-of-far-too-many-letters", false, &err), -EINVAL);
 }

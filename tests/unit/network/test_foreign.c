@@ -113,7 +113,7 @@ TEST(the_accept_goes_with_the_last_workload)
 		struct err err = ERR_INIT;
 
 		EXPECT(docker_world(&w, forms[i]));
-		EXPECT_EQ(network_attach_machine(&w.net, id_b, &err), 0);
+		EXPECT_EQ(network_attach_machine(&w.net, id_b, false, &err), 0);
 		EXPECT_EQ(rules_with(forms[i], "hull(hull0)"), 3);
 		EXPECT_EQ(network_detach(&w.net, id_a, &err), 0);
 		EXPECT_EQ(rules_with(forms[i], "hull(hull0)"), 3);
@@ -133,10 +133,10 @@ TEST(a_lost_or_halved_accept_is_whole_after_the_next_attach)
 		EXPECT(docker_world(&w, forms[i]));
 		EXPECT(rules_load(forms[i], "*filter\n-D DOCKER-USER 2\nCOMMIT\n"));
 		EXPECT_EQ(rules_with(forms[i], "hull(hull0)"), 2);
-		EXPECT_EQ(network_attach_machine(&w.net, id_b, &err), 0);
+		EXPECT_EQ(network_attach_machine(&w.net, id_b, false, &err), 0);
 		EXPECT_EQ(rules_with(forms[i], "hull(hull0)"), 3);
 		EXPECT(rules_load(forms[i], "*filter\n-F DOCKER-USER\nCOMMIT\n"));
-		EXPECT_EQ(network_attach_machine(&w.net, id_b, &err), 0);
+		EXPECT_EQ(network_attach_machine(&w.net, id_b, false, &err), 0);
 		EXPECT_EQ(rules_with(forms[i], "hull(hull0)"), 3);
 		EXPECT_EQ(ask_outside(&w), 0);
 	}
@@ -197,7 +197,7 @@ TEST(two_networks_each_have_their_own_accept)
 
 	EXPECT(docker_world(&w, forms[0]));
 	EXPECT_EQ(network_ensure(&other, &report, &err), 0);
-	EXPECT_EQ(network_attach_machine(&other, id_b, &err), 0);
+	EXPECT_EQ(network_attach_machine(&other, id_b, false, &err), 0);
 	EXPECT_EQ(rules_with(forms[0], "hull(hull0)"), 3);
 	EXPECT_EQ(rules_with(forms[0], "hull(hull-0a1b2c)"), 3);
 	EXPECT_EQ(network_detach(&other, id_b, &err), 0);

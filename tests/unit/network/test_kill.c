@@ -32,7 +32,7 @@ static int live_as_machine(int netns)
 	struct network net = net0();
 
 	(void)netns;
-	if (network_attach_machine(&net, id_a, &err) < 0 ||
+	if (network_attach_machine(&net, id_a, false, &err) < 0 ||
 	    network_publish(&net, id_a, &port, 1, nth(0), &err) < 0)
 		return 1;
 	return network_detach(&net, id_a, &err) < 0;

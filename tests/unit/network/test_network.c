@@ -66,7 +66,7 @@ TEST(detaching_leaves_no_link)
 	AUTO_CLOSE int a = lab_netns();
 	EXPECT_EQ(network_ensure(&net, &report, &err), 0);
 	EXPECT_EQ(network_attach_container(&net, id_a, a, nth(0), &err), 0);
-	EXPECT_EQ(network_attach_machine(&net, id_b, &err), 0);
+	EXPECT_EQ(network_attach_machine(&net, id_b, false, &err), 0);
 	EXPECT(has_link("hlaaaaaaaaaaaa"));
 	EXPECT(has_link("hlbbbbbbbbbbbb"));
 	EXPECT_EQ(network_remove(&net, &err), -EBUSY);
@@ -223,7 +223,7 @@ TEST(the_ports_of_a_workload_are_there_once_and_go_together)
 
 	EXPECT(lab_enter());
 	EXPECT_EQ(network_ensure(&net, &report, &err), 0);
-	EXPECT_EQ(network_attach_machine(&net, id_c, &err), 0); /* keeps the network */
+	EXPECT_EQ(network_attach_machine(&net, id_c, false, &err), 0); /* keeps the network */
 	for (uint32_t i = 0; i < MANY; i++)
 		ports[i] = (struct keeper_port){.host_port = 1000 + i, .port = 2000 + i};
 	EXPECT_EQ(network_publish(&net, id_a, ports, MANY, nth(0), &err), 0);
@@ -265,7 +265,7 @@ TEST(whatever_is_left_of_a_workload_is_listed_and_removed)
 	EXPECT_EQ(network_ensure(&net, &report, &err), 0);
 	EXPECT_EQ(network_list(&net, &none, &err), 0);
 	EXPECT_EQ(none.n, 0);
-	EXPECT_EQ(network_attach_machine(&net, id_a, &err), 0); /* a link and a port */
+	EXPECT_EQ(network_attach_machine(&net, id_a, false, &err), 0); /* a link and a port */
 	EXPECT_EQ(network_publish(&net, id_a, &port, 1, nth(0), &err), 0);
 	port.host_port = 81;
 	EXPECT_EQ(network_publish(&net, id_b, &port, 1, nth(1), &err), 0); /* only a port */
@@ -332,8 +332,8 @@ TEST(a_workload_is_attached_again_over_what_its_earlier_life_left)
 	int answer = lab_in(-1, lab_ask, &peer);
 	lab_stop(server);
 	EXPECT_EQ(answer, 0);
-	EXPECT_EQ(network_attach_machine(&net, id_a, &err), 0);
-	EXPECT_EQ(network_attach_machine(&net, id_a, &err), 0);
+	EXPECT_EQ(network_attach_machine(&net, id_a, false, &err), 0);
+	EXPECT_EQ(network_attach_machine(&net, id_a, false, &err), 0);
 }
 
 TEST(a_failed_attach_leaves_nothing)
@@ -366,7 +366,7 @@ TEST(the_network_goes_with_its_last_workload)
 	AUTO_CLOSE int a = lab_netns();
 	EXPECT_EQ(network_attach_container(&net, id_a, a, nth(0), &err), 0);
 	EXPECT_EQ(network_publish(&net, id_a, &port, 1, nth(0), &err), 0);
-	EXPECT_EQ(network_attach_machine(&net, id_b, &err), 0);
+	EXPECT_EQ(network_attach_machine(&net, id_b, false, &err), 0);
 	EXPECT_EQ(network_detach(&net, id_b, &err), 0);
 	EXPECT_EQ(elements("hull0"), 1);
 	EXPECT_EQ(network_detach(&net, id_a, &err), 0);
@@ -459,7 +459,7 @@ TEST(a_network_is_made_again_with_another_subnet_when_nobody_is_on_it)
 	EXPECT(lab_enter());
 	AUTO_CLOSE int out = outside("up0");
 	AUTO_CLOSE int a = lab_netns();
-	EXPECT_EQ(network_attach_machine(&old, id_b, &err), 0);
+	EXPECT_EQ(network_attach_machine(&old, id_b, false, &err), 0);
 	EXPECT_EQ(network_ensure(&new, &report, &err), -EADDRINUSE);
 	EXPECT_STR(err.msg, "network: bridge 'hull0' is in use with another subnet");
 	err = ERR_INIT;
@@ -591,7 +591,7 @@ TEST(a_network_gives_way_when_its_subnet_went_to_somebody_else_and_nobody_is_on_
 
 	EXPECT(lab_enter());
 	EXPECT_EQ(network_is_displaced(&mine, &err), 0);
-	EXPECT_EQ(network_attach_machine(&mine, id_a, &err), 0);
+	EXPECT_EQ(network_attach_machine(&mine, id_a, false, &err), 0);
 	EXPECT_EQ(network_is_displaced(&mine, &err), 0);
 	EXPECT_EQ(network_is_displaced(&other, &err), 1);
 	EXPECT_EQ(network_detach(&mine, id_a, &err), 0);
