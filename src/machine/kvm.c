@@ -118,6 +118,7 @@ static void vhost(struct command *c, unsigned n)
 		if (fds[i] < 0)
 			return;
 		command_own(c, fds[i]);
+		command_keep(c, fds[i]);
 	}
 	fds_option(c, "vhost", fds, n, "");
 }

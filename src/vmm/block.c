@@ -26,6 +26,7 @@ struct request {
 	uint64_t offset; /* bytes */
 	size_t in, out; /* bytes of data that the chain has room for, that it brings */
 	size_t written; /* so much of `in` was filled */
+	bool now; /* only if it needs no wait */
 };
 
 typedef int request_fn(struct request *r);
@@ -37,7 +38,8 @@ static int do_read(struct request *r)
 	if (r->in % DISK_SECTOR != 0)
 		return -EINVAL;
 	size_t n = chain_part(r->chain, true, 0, r->in, iov);
-	int e = disk_move(r->disk, false, iov, n, r->offset);
+	int e = r->now ? disk_read_now(r->disk, iov, n, r->offset)
+		       : disk_move(r->disk, false, iov, n, r->offset);
 	if (e == 0)
 		r->written = r->in;
 	return e;
@@ -132,24 +134,84 @@ static bool passes(struct block *b, const struct request *r)
 	}
 }
 
-static int64_t serve_chain(struct virtio *v, const struct chain *c)
+/* The chain holds a header, and a byte for the status. */
+static struct request request_of(const struct block *b, const struct chain *c)
 {
-	struct block *b = (struct block *)v;
-	struct request r = {.disk = &b->disk, .serial = b->serial, .chain = c};
+	return (struct request){.disk = &b->disk,
+				.serial = b->serial,
+				.chain = c,
+				.in = c->in_bytes - 1,
+				.out = c->out_bytes - sizeof(struct virtio_blk_outhdr)};
+}
 
-	/* without a byte for the status there is nowhere to complain */
-	if (c->in_bytes == 0 || chain_read(c, 0, &r.head, sizeof(r.head)) != sizeof(r.head))
-		return 0;
-	r.in = c->in_bytes - 1;
-	r.out = c->out_bytes - sizeof(r.head);
-	if (!passes(b, &r))
-		return VIRTIO_LATER;
-	int e = carry_out(&r);
+/* Tells how it went; how many bytes were written. */
+static uint32_t answer(const struct request *r, int e)
+{
 	uint8_t status = e == 0             ? VIRTIO_BLK_S_OK
 			 : e == -EOPNOTSUPP ? VIRTIO_BLK_S_UNSUPP
 					    : VIRTIO_BLK_S_IOERR;
-	(void)chain_write(c, r.in, &status, 1);
-	return (int64_t)((r.written + 1) & UINT32_MAX);
+
+	(void)chain_write(r->chain, r->in, &status, 1);
+	return (uint32_t)(r->written + 1);
+}
+
+/* By a thread of the pool, with the header as it was judged. */
+static void finish(void *ctx, const void *note, const struct chain *c)
+{
+	struct block *b = ctx;
+	struct request r = request_of(b, c);
+
+	_Static_assert(sizeof(r.head) == POOL_NOTE, "a header is a note");
+	memcpy(&r.head, note, sizeof(r.head));
+	int e = carry_out(&r);
+	virtio_finish(&b->v, 0, c->head, answer(&r, e));
+}
+
+/* Carries out what needs no wait; -EAGAIN: it has to wait. */
+static int carry_out_now(const struct block *b, struct request *r)
+{
+	switch (r->head.type) {
+	case VIRTIO_BLK_T_IN:
+		r->now = true;
+		break;
+	case VIRTIO_BLK_T_FLUSH:
+		if (disk_keeps(&b->disk))
+			return -EAGAIN;
+		break;
+	case VIRTIO_BLK_T_DISCARD:
+	case VIRTIO_BLK_T_WRITE_ZEROES:
+		return -EAGAIN;
+	default: /* what is written goes to the host's memory */
+		break;
+	}
+	int e = carry_out(r);
+	if (!r->now || e != -EOPNOTSUPP)
+		return e;
+	r->now = false; /* of this file nobody knows whether it would wait */
+	return carry_out(r);
+}
+
+static int64_t serve_chain(struct virtio *v, const struct chain *c)
+{
+	struct block *b = (struct block *)v;
+	struct virtio_blk_outhdr head;
+
+	/* without a byte for the status there is nowhere to complain */
+	if (c->in_bytes == 0 || chain_read(c, 0, &head, sizeof(head)) != sizeof(head))
+		return 0;
+	struct request r = request_of(b, c);
+	r.head = head;
+	if (!passes(b, &r))
+		return VIRTIO_LATER;
+	int e = b->pool ? carry_out_now(b, &r) : -EAGAIN;
+	if (e != -EAGAIN)
+		return answer(&r, e);
+	if (b->pool && pool_give(b->pool, finish, b, &head, c)) {
+		v->away++;
+		return VIRTIO_KEPT;
+	}
+	r.now = false;
+	return answer(&r, carry_out(&r));
 }
 
 static void serve(struct virtio *v)
@@ -286,6 +348,7 @@ int block_unplug(struct block *b, struct err *err)
 
 static int resize(struct block *b, uint64_t size, struct err *err)
 {
+	virtio_wait(&b->v);
 	if (b->disk.n == 0 || !is_size(size))
 		return err_set(err, EINVAL, "disk '%s' cannot have %ju bytes", b->serial,
 			       (uintmax_t)size);

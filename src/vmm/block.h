@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A block device (virtio 1.2 section 5.2) over a disk. Requests are carried out one after the
- * other by the thread that serves the device. */
+/*
+ * A block device (virtio 1.2 section 5.2) over a disk. What needs no wait is carried out by the
+ * thread that serves the device, one request after the other; reads of what the host does not have
+ * in memory, flushes and the like by threads of a pool, several at one time and in any order, where
+ * there is one.
+ */
 #pragma once
 
 #include "base/attr.h"
 #include "vmm/disk.h"
+#include "vmm/pool.h"
 #include "vmm/throttle.h"
 #include "vmm/virtio.h"
 
@@ -16,7 +21,8 @@ enum { BLOCK_SERIAL_MAX = 20, BLOCK_READ = 0, BLOCK_WRITE };
 
 struct block {
 	struct virtio v; /* first */
-	struct disk disk; /* owned */
+	struct disk disk; /* owned; changed only while no chain is away */
+	struct pool *pool; /* borrowed; set before anything is served; NULL: none */
 	char serial[BLOCK_SERIAL_MAX + 1]; /* "": a place for a disk */
 	struct disk_extent place; /* of the disk that is plugged in, whose file is closed when it
 				     goes */

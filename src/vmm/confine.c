@@ -22,7 +22,7 @@
 
 #define ROLE(r) (1U << CONFINE_##r)
 #define LOOPS   (ROLE(DISKS) | ROLE(SHARE) | ROLE(MAIN))
-#define ALL     (ROLE(VCPU) | LOOPS)
+#define ALL     (ROLE(VCPU) | ROLE(POOL) | LOOPS)
 
 static const struct {
 	uint32_t nr;
@@ -35,10 +35,11 @@ static const struct {
 	{SYS_futex, ALL, 0}, /* a device's lock */
 	{SYS_epoll_wait, LOOPS, 0}, /* for what there is to do */
 	{SYS_read, LOOPS, 0}, /* eventfds, frames of the tap */
-	{SYS_preadv, ROLE(DISKS), 0}, /* reading disks */
+	{SYS_preadv2, ROLE(DISKS), 0}, /* reading what the host has of a disk in memory */
+	{SYS_preadv, ROLE(DISKS) | ROLE(POOL), 0}, /* reading disks */
 	{SYS_pwritev, ROLE(DISKS), 0}, /* writing them */
-	{SYS_fdatasync, ROLE(DISKS), 0}, /* flushing them */
-	{SYS_fallocate, ROLE(DISKS), 0}, /* discard, write zeroes */
+	{SYS_fdatasync, ROLE(DISKS) | ROLE(POOL), 0}, /* flushing them */
+	{SYS_fallocate, ROLE(DISKS) | ROLE(POOL), 0}, /* discard, write zeroes */
 	{SYS_timerfd_settime, ROLE(DISKS) | ROLE(MAIN), 0}, /* when a limit lets pass again */
 	{SYS_sendmsg, ROLE(SHARE), 0}, /* a question to the share */
 	{SYS_recvfrom, ROLE(SHARE), 0}, /* how its answer begins */

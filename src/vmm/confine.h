@@ -12,6 +12,7 @@ struct err;
 enum confine_role {
 	CONFINE_VCPU, /* runs the guest, answers its register accesses */
 	CONFINE_DISKS, /* serves block devices */
+	CONFINE_POOL, /* waits for their storage */
 	CONFINE_SHARE, /* serves the file system device */
 	CONFINE_MAIN, /* serves the others, waits for the end */
 	CONFINE_ROLES,

@@ -70,8 +70,23 @@ static size_t advance(struct iovec *iov, size_t n, size_t done)
 	return i;
 }
 
+enum way { READ, READ_NOW, WRITE };
+
+static ssize_t call(int fd, enum way way, const struct iovec *iov, size_t n, uint64_t at)
+{
+	switch (way) {
+	case READ:
+		return preadv(fd, iov, (int)n, (off_t)at);
+	case READ_NOW:
+		return preadv2(fd, iov, (int)n, (off_t)at, RWF_NOWAIT);
+	case WRITE:
+		break;
+	}
+	return pwritev(fd, iov, (int)n, (off_t)at);
+}
+
 /* As much as one system call moves within one extent; bytes or -errno. */
-static ssize_t move_some(const struct disk *d, bool write, struct iovec *iov, size_t n,
+static ssize_t move_some(const struct disk *d, enum way way, struct iovec *iov, size_t n,
 			 uint64_t offset)
 {
 	const struct disk_extent *e = find(d, offset);
@@ -86,15 +101,14 @@ static ssize_t move_some(const struct disk *d, bool write, struct iovec *iov, si
 	bool cut = k < n && k < IOV_MAX && left > 0;
 	if (cut)
 		iov[k].iov_len = left;
-	ssize_t r = write ? pwritev(e->fd, iov, (int)(k + cut), (off_t)within)
-			  : preadv(e->fd, iov, (int)(k + cut), (off_t)within);
+	ssize_t r = call(e->fd, way, iov, k + cut, within);
 	int code = errno;
 	if (cut)
 		iov[k].iov_len = kept;
 	return r < 0 ? -code : r == 0 ? -EIO : r;
 }
 
-int disk_move(const struct disk *d, bool write, struct iovec *iov, size_t n, uint64_t offset)
+static int move(const struct disk *d, enum way way, struct iovec *iov, size_t n, uint64_t offset)
 {
 	uint64_t end = offset;
 
@@ -104,10 +118,10 @@ int disk_move(const struct disk *d, bool write, struct iovec *iov, size_t n, uin
 	}
 	if (end > d->size)
 		return -EINVAL;
-	if (write && d->readonly)
+	if (way == WRITE && d->readonly)
 		return -EROFS;
 	while (offset < end) {
-		ssize_t r = move_some(d, write, iov, n, offset);
+		ssize_t r = move_some(d, way, iov, n, offset);
 		if (r == -EINTR)
 			continue;
 		if (r < 0)
@@ -120,11 +134,26 @@ int disk_move(const struct disk *d, bool write, struct iovec *iov, size_t n, uin
 	return 0;
 }
 
+int disk_move(const struct disk *d, bool write, struct iovec *iov, size_t n, uint64_t offset)
+{
+	return move(d, write ? WRITE : READ, iov, n, offset);
+}
+
+int disk_read_now(const struct disk *d, struct iovec *iov, size_t n, uint64_t offset)
+{
+	return move(d, READ_NOW, iov, n, offset);
+}
+
+bool disk_keeps(const struct disk *d)
+{
+	return !d->readonly && !d->careless;
+}
+
 int disk_flush(const struct disk *d)
 {
 	int r = 0;
 
-	if (d->readonly || d->careless)
+	if (!disk_keeps(d))
 		return 0;
 	for (size_t i = 0; i < d->n; i++) {
 		if (fdatasync(d->extents[i].fd) < 0)

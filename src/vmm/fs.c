@@ -181,7 +181,7 @@ static int64_t ask(struct fs *f, const struct chain *c, struct fuse_in_header *h
 	f->n_free--;
 	r->unique = unique;
 	r->opcode = head->opcode;
-	r->chain = *c;
+	chain_copy(&r->chain, c);
 	r->wide = c->in_bytes > NARROW;
 	f->n_wide += r->wide;
 	return VIRTIO_KEPT;

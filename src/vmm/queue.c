@@ -209,6 +209,13 @@ static size_t piece(const struct iovec *buffer, size_t *skip, size_t len, uint8_
 	return n < len ? n : len;
 }
 
+void chain_copy(struct chain *to, const struct chain *from)
+{
+	size_t n = (size_t)from->n_out + from->n_in;
+
+	memcpy(to, from, offsetof(struct chain, iov) + n * sizeof(from->iov[0]));
+}
+
 size_t chain_read(const struct chain *c, size_t skip, void *to, size_t n)
 {
 	uint8_t *at = NULL;

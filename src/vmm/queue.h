@@ -43,6 +43,9 @@ struct chain {
 	struct iovec iov[QUEUE_MAX];
 };
 
+/* As large as it is, and no larger. */
+void chain_copy(struct chain *to, const struct chain *from);
+
 /* What queue_pop() answers. */
 enum { QUEUE_EMPTY, QUEUE_CHAIN };
 

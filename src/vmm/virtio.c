@@ -29,6 +29,7 @@ int virtio_init(struct virtio *v, const struct virtio_ops *ops, uint64_t offered
 			     .irq = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
 			     .offered = ops->features | offered | EVERY_DEVICE};
 	(void)pthread_mutex_init(&v->lock, NULL);
+	(void)pthread_cond_init(&v->back, NULL);
 	if (v->kick >= 0 && v->irq >= 0)
 		return 0;
 	int r = err_sys(err, "make a device's eventfd");
@@ -42,6 +43,7 @@ void virtio_done(struct virtio *v)
 		return;
 	auto_close(&v->kick);
 	auto_close(&v->irq);
+	(void)pthread_cond_destroy(&v->back);
 	(void)pthread_mutex_destroy(&v->lock);
 	v->ops = NULL;
 }
@@ -64,7 +66,7 @@ void virtio_elsewhere(struct virtio *v, bool on)
 
 bool virtio_alive(const struct virtio *v)
 {
-	return !v->held && (v->status & VIRTIO_CONFIG_S_DRIVER_OK) &&
+	return !v->held && v->resting == 0 && (v->status & VIRTIO_CONFIG_S_DRIVER_OK) &&
 	       !(v->status & VIRTIO_CONFIG_S_NEEDS_RESET);
 }
 
@@ -128,6 +130,38 @@ void virtio_kicked(struct virtio *v)
 	(void)pthread_mutex_unlock(&v->lock);
 }
 
+/* --- chains that other threads carry out --- */
+
+void virtio_finish(struct virtio *v, unsigned queue, uint16_t head, uint32_t written)
+{
+	struct queue *q = &v->queues[queue];
+
+	(void)pthread_mutex_lock(&v->lock);
+	queue_push(q, head, written);
+	virtio_tell(v, q);
+	if (--v->away == 0)
+		(void)pthread_cond_broadcast(&v->back);
+	(void)pthread_mutex_unlock(&v->lock);
+}
+
+void virtio_wait(struct virtio *v)
+{
+	if (v->away == 0)
+		return;
+	v->resting++;
+	while (v->away > 0)
+		(void)pthread_cond_wait(&v->back, &v->lock);
+	if (--v->resting == 0)
+		virtio_kick(v); /* for what came meanwhile */
+}
+
+void virtio_settle(struct virtio *v)
+{
+	(void)pthread_mutex_lock(&v->lock);
+	v->held = true;
+	virtio_wait(v);
+}
+
 /* --- a machine that stands still --- */
 
 int virtio_hold(struct virtio *v, unsigned patience_ms, struct err *err)
@@ -138,13 +172,15 @@ int virtio_hold(struct virtio *v, unsigned patience_ms, struct err *err)
 	(void)clock_gettime(CLOCK_REALTIME, &until);
 	until.tv_sec += patience_ms / 1000 + 1;
 	int code = pthread_mutex_timedlock(&v->lock, &until);
-	if (code != 0)
-		return err_set(err, code, "what the device is doing does not end");
-	v->held = true;
-	if (v->ops->stop)
-		v->ops->stop(v);
-	(void)pthread_mutex_unlock(&v->lock);
-	return 0;
+	if (code == 0) {
+		v->held = true;
+		if (v->ops->stop)
+			v->ops->stop(v);
+		while (v->away > 0 && code == 0)
+			code = pthread_cond_timedwait(&v->back, &v->lock, &until);
+		(void)pthread_mutex_unlock(&v->lock);
+	}
+	return code ? err_set(err, code, "what the device is doing does not end") : 0;
 }
 
 void virtio_release(struct virtio *v)
@@ -202,6 +238,7 @@ static void reset(struct virtio *v)
 {
 	if (v->ops->stop)
 		v->ops->stop(v);
+	virtio_wait(v);
 	for (size_t i = 0; i < v->ops->n_queues; i++)
 		queue_reset(&v->queues[i]);
 	v->status = 0;
@@ -274,6 +311,7 @@ static void switch_off(struct virtio *v, struct queue *q)
 {
 	if (v->ops->stop)
 		v->ops->stop(v);
+	virtio_wait(v);
 	queue_reset(q);
 }
 

@@ -68,6 +68,9 @@ struct virtio {
 	uint32_t status;
 	uint64_t ready_us; /* when its driver was ready first, by clock_us(); 0: not yet */
 	bool held; /* the machine stands still: no queue is served */
+	unsigned resting; /* so many wait for `away` to come back: none is either */
+	unsigned away; /* chains that other threads carry out, for virtio_finish() */
+	pthread_cond_t back; /* none is away any more */
 	uint32_t pending; /* why it interrupts; atomic, the only register read without the lock */
 	uint32_t unseen; /* reasons that somebody else interrupts for, at any time; atomic */
 	uint32_t features_sel, driver_sel, queue_sel;
@@ -134,6 +137,17 @@ void virtio_kick(struct virtio *v);
 /* Interrupts the guest when it wants to hear of what was pushed to q; when q is broken, tells the
  * driver that the device needs a reset. Lock held. */
 void virtio_tell(struct virtio *v, struct queue *q);
+
+/* Hands a chain back that another thread has carried out: virtio_fn said VIRTIO_KEPT, and counted
+ * it in `away`. From that thread, without the lock. Before the driver's queues are forgotten, and
+ * before the machine stands still, all of them are back. */
+void virtio_finish(struct virtio *v, unsigned queue, uint16_t head, uint32_t written);
+
+/* Waits until none is away; none is sent away meanwhile. Lock held, and let go of for the wait. */
+void virtio_wait(struct virtio *v);
+
+/* The machine has ended: what is being served is done, and nothing more is. The lock stays held. */
+void virtio_settle(struct virtio *v);
 
 /*
  * Waits until what is being served is, and serves nothing more until virtio_release(). ETIMEDOUT

@@ -103,6 +103,17 @@ static void *disk_thread(void *ctx)
 	return serve(m, CONFINE_DISKS, m->disk_loop);
 }
 
+static void *pool_thread(void *ctx)
+{
+	struct vmm *m = ctx;
+	struct err err = ERR_INIT;
+
+	if (confine(m, CONFINE_POOL, &err) == 0)
+		pool_serve(&m->pool);
+	set_end(m, VMM_TRIPLE_FAULT, &err);
+	return NULL;
+}
+
 static void *fs_thread(void *ctx)
 {
 	struct vmm *m = ctx;
@@ -222,6 +233,7 @@ static int add_disk(struct vmm *m, const struct vmm_disk *config, struct block *
 	if (r == 0)
 		r = block_init(b, &disk, config->serial, m->disk_loop, m->mem, err);
 	disk_done(&disk);
+	b->pool = &m->pool;
 	if (r == 0)
 		r = plug(m, &b->v, m->disk_loop, err);
 	return r < 0 ? err_wrap(err, "disk '%s'", config->serial) : 0;
@@ -270,6 +282,7 @@ static int add_spares(struct vmm *m, struct err *err)
 	for (size_t i = 0; i < VMM_SPARE_DISKS && r == 0; i++) {
 		struct block *b = &m->spare_disks[i];
 		r = block_init(b, &(struct disk){0}, "", m->disk_loop, m->mem, err);
+		b->pool = &m->pool;
 		if (r == 0)
 			r = plug(m, &b->v, m->disk_loop, err);
 	}
@@ -485,6 +498,12 @@ static void stop_signal(int signal)
 	(void)signal; /* that it came is all */
 }
 
+/* Or may get some. */
+static bool has_disks(const struct vmm *m)
+{
+	return m->config->n_disks > 0 || m->control.watch;
+}
+
 static int start_threads(struct vmm *m, struct err *err)
 {
 	(void)sigaction(VMM_STOP_SIGNAL, &(struct sigaction){.sa_handler = stop_signal}, NULL);
@@ -494,6 +513,9 @@ static int start_threads(struct vmm *m, struct err *err)
 		r = spawn(fs_thread, m, err);
 	for (unsigned i = 0; i < m->config->cpus && r == 0; i++)
 		r = spawn(cpu_thread, &m->cpus[i], err);
+	/* no start waits for these */
+	for (unsigned i = 0; i < POOL_THREADS && has_disks(m) && r == 0; i++)
+		r = spawn(pool_thread, m, err);
 	return r;
 }
 
@@ -501,9 +523,9 @@ static int start_threads(struct vmm *m, struct err *err)
 static void settle(struct vmm *m)
 {
 	for (size_t i = 0; i < m->config->n_disks; i++)
-		(void)pthread_mutex_lock(&m->disks[i].v.lock);
+		virtio_settle(&m->disks[i].v);
 	for (size_t i = 0; i < VMM_SPARE_DISKS; i++)
-		(void)pthread_mutex_lock(&m->spare_disks[i].v.lock);
+		virtio_settle(&m->spare_disks[i].v);
 	ports_flush(&m->bus.ports);
 }
 
@@ -518,6 +540,7 @@ int vmm_run(const struct vmm_config *config, struct vmm_report *ret, struct err 
 	made->pid = getpid();
 	made->started_us = clock_us();
 	(void)pthread_mutex_init(&made->lock, NULL);
+	pool_init(&made->pool);
 	int r = make(made, err);
 	if (r < 0)
 		return r;

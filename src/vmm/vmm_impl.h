@@ -51,6 +51,7 @@ struct vmm {
 	struct hotmem hotmem; /* of a machine that may be given more */
 	struct net net, spare_nets[VMM_SPARE_NETS];
 	struct fs fs;
+	struct pool pool; /* of all disks */
 	struct block disks[VMM_DISKS_MAX], spare_disks[VMM_SPARE_DISKS];
 	struct cpu cpus[ARCH_CPUS_MAX];
 	pid_t pid; /* our own */

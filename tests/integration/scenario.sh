@@ -288,6 +288,21 @@ no_nics() {
 check 'an interface is added to one that runs, reached, and the route stays' nic_comes
 check 'it is taken away, and comes again' nic_goes
 check 'what is no network or interface for it is refused' no_nics
+many_flows() { # a machine has a pair of queues for each processor where the host's kernel moves its frames
+	hull run -d --name flows --cpus 2 scenario sh -c 'seq 100000 >/tmp/index.html; httpd -f -p 80 -h /tmp' >/dev/null || return 1
+	pairs=1
+	! on_kvm flows || [ ! -c /dev/vhost-net ] || [ "$(nproc)" -lt 2 ] || pairs=2
+	[ "$HULL_ISOLATION" = container ] || is "$pairs" sh -c '"$0" exec flows sh -c "ls -d /sys/class/net/eth0/queues/rx-*" | wc -l' "$HULL" || return 1
+	address=$(hull inspect -f '{{.NetworkSettings.IPAddress}}' flows) && soon timeout 20 busybox wget -q -O flow.0 "http://$address/" || return 1
+	clients=
+	for i in 1 2 3 4 5 6 7 8; do timeout 100 busybox wget -q -O "flow.$i" "http://$address/" & clients="$clients $!"; done
+	# shellcheck disable=SC2086 # one word each
+	wait $clients
+	sum=$(seq 100000 | md5sum)
+	for i in 1 2 3 4 5 6 7 8; do [ "$(md5sum <"flow.$i")" = "$sum" ] || { echo "flow $i is another"; return 1; }; done
+	hull rm -f flows
+}
+check 'many flows at once come whole, by as many queues as it has' many_flows
 check 'limits of what is no block device are refused' refused 'is no block device' hull update --device-read-bps /dev/null:1m site
 below=$(findmnt -n -o SOURCE -T "$tmp")
 if [ -b "$below" ]; then # elsewhere, what the store lies on has no number to be limited by

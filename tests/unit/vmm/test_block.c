@@ -8,10 +8,14 @@
 #include <linux/virtio_ids.h>
 #include <linux/virtio_mmio.h>
 #include <pthread.h>
+#include <sched.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "rig.h"
@@ -409,4 +413,235 @@ TEST(only_what_was_plugged_in_can_be_taken_away)
 	rig_write(&k.block.v, VIRTIO_MMIO_STATUS, 0);
 	EXPECT_EQ(block_unplug(&k.block, &err), -EINVAL);
 	EXPECT_EQ(capacity(&k), 8);
+}
+
+/* --- storage that makes wait --- */
+
+/* Reads of this file need a wait, for as many posts. */
+static int slow_file = -1;
+static sem_t gate;
+
+ssize_t preadv2(int fd, const struct iovec *iov, int n, off_t at, int flags)
+{
+	if (fd == slow_file && (flags & RWF_NOWAIT)) {
+		errno = EAGAIN;
+		return -1;
+	}
+	return syscall(SYS_preadv2, fd, iov, n, at, 0, flags);
+}
+
+ssize_t preadv(int fd, const struct iovec *iov, int n, off_t at)
+{
+	while (fd == slow_file && sem_wait(&gate) < 0)
+		;
+	return syscall(SYS_preadv, fd, iov, n, at, 0);
+}
+
+/* A disk whose third sector is of the slow file. */
+struct slow {
+	struct kit kit;
+};
+
+static void *serve_pool(void *ctx)
+{
+	pool_serve(ctx);
+}
+
+/* The pool of all tests, its threads at work. */
+static struct pool *busy_pool(void)
+{
+	static struct pool pool;
+	pthread_t thread;
+
+	if (pool.threads > 0)
+		return &pool;
+	pool_init(&pool);
+	for (unsigned i = 0; i < POOL_THREADS; i++) {
+		if (pthread_create(&thread, NULL, serve_pool, &pool) != 0 ||
+		    pthread_detach(thread) != 0)
+			abort();
+	}
+	for (unsigned n = 0; n < POOL_THREADS; (void)sched_yield()) {
+		(void)pthread_mutex_lock(&pool.lock);
+		n = pool.threads;
+		(void)pthread_mutex_unlock(&pool.lock);
+	}
+	return &pool;
+}
+
+static int slow_init(struct slow *s)
+{
+	int r = kit_init(&s->kit, false);
+
+	(void)sem_init(&gate, 0, 0);
+	slow_file = s->kit.fds[1];
+	s->kit.block.pool = busy_pool();
+	return r;
+}
+
+static void slow_done(struct slow *s)
+{
+	slow_file = -1;
+	kit_done(&s->kit);
+}
+
+#define AUTO_SLOW AUTO(slow_done)
+
+/* Lets so many of its reads come to their end. */
+static void open_gate(unsigned reads)
+{
+	while (reads-- > 0)
+		(void)sem_post(&gate);
+}
+
+/* Offers a request of one sector with header, buffer and status of its own. */
+static uint8_t *offer(struct kit *k, unsigned i, uint32_t type, uint64_t sector)
+{
+	const struct virtio_blk_outhdr head = {.type = type, .sector = sector};
+	uint64_t at = RIG_DATA + (uint64_t)i * 0x1000;
+	uint8_t *status = rig_at(k->mem, at + 0x100);
+	uint16_t first = k->g.next % RIG_SIZE;
+
+	memcpy(rig_at(k->mem, at), &head, sizeof(head));
+	*status = 255;
+	rig_buffer(&k->g, at, sizeof(head), false, true);
+	if (type == VIRTIO_BLK_T_IN)
+		rig_buffer(&k->g, at + 0x400, DISK_SECTOR, true, true);
+	rig_buffer(&k->g, at + 0x100, 1, true, false);
+	rig_offer(&k->g, first);
+	return status;
+}
+
+/* How many answers there are by now; under the lock, for others give them. */
+static unsigned answers(struct kit *k)
+{
+	(void)pthread_mutex_lock(&k->block.v.lock);
+	unsigned n = rig_used(&k->g, NULL);
+	(void)pthread_mutex_unlock(&k->block.v.lock);
+	return n;
+}
+
+/* Waits for so many. */
+static bool answered(struct kit *k, unsigned n)
+{
+	unsigned got = 0;
+
+	for (int i = 0; i < 10000 && got < n; i++) {
+		got += answers(k);
+		(void)usleep(1000);
+	}
+	return got == n;
+}
+
+TEST(a_read_that_waits_for_storage_holds_up_nobody)
+{
+	AUTO_SLOW struct slow s;
+
+	EXPECT_EQ(slow_init(&s), 0);
+	const uint8_t *slow = offer(&s.kit, 0, VIRTIO_BLK_T_IN, 2);
+	const uint8_t *quick = offer(&s.kit, 1, VIRTIO_BLK_T_IN, 4);
+	virtio_kicked(&s.kit.block.v);
+	EXPECT_EQ(answers(&s.kit), 1);
+	EXPECT_EQ(*quick, VIRTIO_BLK_S_OK);
+	EXPECT_EQ(*(const uint8_t *)rig_at(s.kit.mem, RIG_DATA + 0x1000 + 0x400), 4);
+	EXPECT_EQ(interrupts(&s.kit), 1);
+	s.kit.g.avail[2 + RIG_SIZE] = 1; /* used_event: it wants to hear of the next */
+	open_gate(1);
+	EXPECT(answered(&s.kit, 1));
+	EXPECT_EQ(*slow, VIRTIO_BLK_S_OK);
+	EXPECT_EQ(interrupts(&s.kit), 1);
+}
+
+TEST(what_a_flush_and_a_discard_are_told_comes_from_the_pool)
+{
+	AUTO_SLOW struct slow s;
+
+	EXPECT_EQ(slow_init(&s), 0);
+	const uint8_t *flush = offer(&s.kit, 0, VIRTIO_BLK_T_FLUSH, 0);
+	const uint8_t *discard = offer(&s.kit, 1, VIRTIO_BLK_T_DISCARD, 0); /* of nothing */
+	const uint8_t *beyond = offer(&s.kit, 2, VIRTIO_BLK_T_IN, 8);
+	virtio_kicked(&s.kit.block.v);
+	EXPECT(answered(&s.kit, 3));
+	EXPECT_EQ(*flush, VIRTIO_BLK_S_OK);
+	EXPECT_EQ(*discard, VIRTIO_BLK_S_IOERR);
+	EXPECT_EQ(*beyond, VIRTIO_BLK_S_IOERR);
+}
+
+static void *serve_once(void *ctx)
+{
+	virtio_kicked(ctx);
+	return NULL;
+}
+
+TEST(more_than_the_pool_can_do_is_done_nevertheless)
+{
+	enum { READS = POOL_THREADS + 1 };
+	AUTO_SLOW struct slow s;
+	const uint8_t *status[READS];
+	pthread_t thread;
+
+	EXPECT_EQ(slow_init(&s), 0);
+	for (unsigned i = 0; i < READS; i++)
+		status[i] = offer(&s.kit, i, VIRTIO_BLK_T_IN, 2);
+	EXPECT_EQ(pthread_create(&thread, NULL, serve_once, &s.kit.block.v), 0);
+	open_gate(READS);
+	EXPECT_EQ(pthread_join(thread, NULL), 0);
+	EXPECT(answered(&s.kit, READS));
+	for (unsigned i = 0; i < READS; i++)
+		EXPECT_EQ(*status[i], VIRTIO_BLK_S_OK);
+}
+
+struct reset {
+	struct virtio *v;
+	atomic_bool done;
+};
+
+static void *do_reset(void *ctx)
+{
+	struct reset *r = ctx;
+
+	rig_write(r->v, VIRTIO_MMIO_STATUS, 0);
+	atomic_store(&r->done, true);
+	return NULL;
+}
+
+TEST(a_reset_waits_for_what_the_pool_has)
+{
+	AUTO_SLOW struct slow s;
+	struct reset reset = {.v = &s.kit.block.v};
+	pthread_t thread;
+
+	EXPECT_EQ(slow_init(&s), 0);
+	const uint8_t *status = offer(&s.kit, 0, VIRTIO_BLK_T_IN, 2);
+	virtio_kicked(&s.kit.block.v);
+	EXPECT_EQ(pthread_create(&thread, NULL, do_reset, &reset), 0);
+	(void)usleep(50000);
+	EXPECT(!atomic_load(&reset.done));
+	EXPECT_EQ(*status, 255);
+	open_gate(1);
+	EXPECT_EQ(pthread_join(thread, NULL), 0);
+	EXPECT_EQ(*status, VIRTIO_BLK_S_OK);
+	EXPECT_EQ(rig_read(&s.kit.block.v, VIRTIO_MMIO_STATUS), 0);
+}
+
+TEST(a_machine_stands_still_only_when_nothing_is_on_its_way)
+{
+	AUTO_SLOW struct slow s;
+	struct virtio *v = &s.kit.block.v;
+	struct err err = ERR_INIT;
+
+	EXPECT_EQ(slow_init(&s), 0);
+	(void)offer(&s.kit, 0, VIRTIO_BLK_T_IN, 2);
+	virtio_kicked(v);
+	EXPECT_EQ(virtio_hold(v, 0, &err), -ETIMEDOUT);
+	err = (struct err)ERR_INIT;
+	open_gate(1);
+	EXPECT_EQ(virtio_hold(v, 1000, &err), 0);
+	EXPECT_EQ(answers(&s.kit), 1);
+	(void)offer(&s.kit, 1, VIRTIO_BLK_T_FLUSH, 0);
+	virtio_kicked(v);
+	EXPECT_EQ(answers(&s.kit), 0);
+	virtio_release(v);
+	virtio_kicked(v);
+	EXPECT(answered(&s.kit, 1));
 }

@@ -49,6 +49,7 @@ TEST(each_role_may_do_its_work)
 	EXPECT_EQ(fate(CONFINE_VCPU, SYS_ioctl, -1, KVM_RUN, 0), 0);
 	EXPECT_EQ(fate(CONFINE_DISKS, SYS_preadv, -1, 0, 0), 0);
 	EXPECT_EQ(fate(CONFINE_DISKS, SYS_fdatasync, -1, 0, 0), 0);
+	EXPECT_EQ(fate(CONFINE_POOL, SYS_preadv, -1, 0, 0), 0);
 	EXPECT_EQ(fate(CONFINE_MAIN, SYS_getrandom, 0, 0, 0), 0);
 	EXPECT_EQ(fate(CONFINE_MAIN, SYS_recvmsg, -1, 0, 0), 0);
 	EXPECT_EQ(fate(CONFINE_MAIN, SYS_close, -1, 0, 0), 0);
@@ -81,6 +82,8 @@ TEST(the_work_of_others_is_forbidden)
 	EXPECT_EQ(fate(CONFINE_MAIN, SYS_sendmsg, -1, 0, 0), SIGSYS);
 	EXPECT_EQ(fate(CONFINE_DISKS, SYS_sendmsg, -1, 0, 0), SIGSYS);
 	EXPECT_EQ(fate(CONFINE_SHARE, SYS_preadv, -1, 0, 0), SIGSYS);
+	EXPECT_EQ(fate(CONFINE_POOL, SYS_pwritev, -1, 0, 0), SIGSYS);
+	EXPECT_EQ(fate(CONFINE_POOL, SYS_read, -1, 0, 0), SIGSYS);
 	EXPECT_EQ(fate(CONFINE_VCPU, SYS_recvmsg, -1, 0, 0), SIGSYS);
 	EXPECT_EQ(fate(CONFINE_DISKS, SYS_recvmsg, -1, 0, 0), SIGSYS);
 	EXPECT_EQ(fate(CONFINE_DISKS, SYS_close, -1, 0, 0), SIGSYS);
