@@ -32,6 +32,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	size_t left = n - sizeof(head);
 	if (head.len != n)
 		__builtin_trap();
+	(void)message_drops_setid(copy);
 	if (head.opcode == FUSE_LOOKUP && !memchr(rest, '\0', left))
 		__builtin_trap();
 	if (head.opcode == FUSE_WRITE) {

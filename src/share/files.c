@@ -30,6 +30,20 @@ static struct handle *file_of(fuse_req_t req, const struct fuse_file_info *fi)
 	return h;
 }
 
+int setid_drop(int fd)
+{
+	char path[16];
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -1;
+	mode_t bits = st.st_mode & (S_ISUID | (st.st_mode & S_IXGRP ? S_ISGID : 0));
+	if (bits == 0)
+		return 0;
+	(void)snprintf(path, sizeof(path), "%d", fd);
+	return chmod(path, (st.st_mode & 07777) & ~bits);
+}
+
 /* A file that is only read: nothing is to be flushed, and the monitor may read it by itself. */
 static void offer_reading(struct node *n, const struct handle *h, struct fuse_file_info *fi)
 {
@@ -55,6 +69,8 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	int fd = open(path, flags_of(fi));
 	if (fd < 0 && (fi->flags & O_NOATIME))
 		fd = open(path, flags_of(fi) & ~O_NOATIME);
+	if (fd >= 0 && share_drops_setid() && setid_drop(fd) < 0)
+		auto_close(&fd);
 	AUTO_HANDLE struct handle *h = fd < 0 ? NULL : handle_add(fd, NULL, &fi->fh);
 	if (!h) {
 		(void)fuse_reply_err(req, errno);
@@ -131,7 +147,8 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t s
 	(void)ino;
 	if (!h)
 		return;
-	ssize_t n = pwrite(h->fd, bytes, size, offset);
+	bool ready = !share_drops_setid() || setid_drop(h->fd) == 0;
+	ssize_t n = ready ? pwrite(h->fd, bytes, size, offset) : -1;
 	if (n < 0)
 		(void)fuse_reply_err(req, errno);
 	else

@@ -57,6 +57,32 @@ static const struct form {
 	[FUSE_LSEEK] = {sizeof(struct fuse_lseek_in), 0, .known = true},
 };
 
+bool message_drops_setid(const void *bytes)
+{
+	struct fuse_in_header head;
+	union {
+		struct fuse_write_in write;
+		struct fuse_open_in open;
+		struct fuse_setattr_in set;
+	} in;
+	const uint8_t *fixed = (const uint8_t *)bytes + sizeof(head);
+
+	memcpy(&head, bytes, sizeof(head));
+	switch (head.opcode) {
+	case FUSE_WRITE:
+		memcpy(&in.write, fixed, sizeof(in.write));
+		return in.write.write_flags & FUSE_WRITE_KILL_SUIDGID;
+	case FUSE_OPEN:
+		memcpy(&in.open, fixed, sizeof(in.open));
+		return in.open.open_flags & FUSE_OPEN_KILL_SUIDGID;
+	case FUSE_SETATTR:
+		memcpy(&in.set, fixed, sizeof(in.set));
+		return in.set.valid & FATTR_KILL_SUIDGID;
+	default:
+		return false;
+	}
+}
+
 /* An old guest's messages have other forms. */
 static int judge_init(const uint8_t *p, size_t n)
 {

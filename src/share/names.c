@@ -172,6 +172,8 @@ static int set_attributes(const struct node *n, const struct stat *st, int set)
 	if (set & FUSE_SET_ATTR_SIZE) {
 		if (n->type != S_IFREG)
 			return EINVAL;
+		if (share_drops_setid() && setid_drop(n->fd) < 0)
+			return errno;
 		if (truncate(path, st->st_size) < 0)
 			return errno;
 	}

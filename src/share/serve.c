@@ -34,6 +34,47 @@ static void refuse(int fd, const void *bytes, size_t n, int code)
 	(void)w;
 }
 
+/* What libfuse does not hand on of the message that this thread serves. */
+static _Thread_local struct {
+	bool drops_setid;
+	bool offers_setid; /* it is the first one, and the guest leaves these bits to us if we like
+			    */
+} beside;
+
+static void look_beside(const void *bytes)
+{
+	struct fuse_in_header head;
+	struct fuse_init_in init;
+
+	memcpy(&head, bytes, sizeof(head));
+	beside.drops_setid = message_drops_setid(bytes);
+	beside.offers_setid = false;
+	if (head.opcode != FUSE_INIT)
+		return;
+	memcpy(&init, (const uint8_t *)bytes + sizeof(head), offsetof(struct fuse_init_in, flags2));
+	beside.offers_setid = init.flags & FUSE_HANDLE_KILLPRIV_V2;
+}
+
+bool share_drops_setid(void)
+{
+	return beside.drops_setid;
+}
+
+/*
+ * This libfuse knows nothing of FUSE_HANDLE_KILLPRIV_V2. With it the guest does not ask for an
+ * attribute before each write; the host's kernel drops a file's capabilities, and we its bits.
+ */
+static void take_setid(const struct iovec *iov, int n)
+{
+	struct fuse_init_out out;
+
+	if (!beside.offers_setid || n < 2 || iov[1].iov_len < sizeof(out))
+		return;
+	memcpy(&out, iov[1].iov_base, sizeof(out));
+	out.flags |= FUSE_HANDLE_KILLPRIV_V2;
+	memcpy(iov[1].iov_base, &out, sizeof(out));
+}
+
 /* The next message that libfuse may see. */
 static ssize_t read_message(int fd, void *to, size_t n, void *ctx)
 {
@@ -45,8 +86,10 @@ static ssize_t read_message(int fd, void *to, size_t n, void *ctx)
 		if (r <= 0)
 			return -1;
 		int code = message_judge(to, (size_t)r);
-		if (code == 0)
+		if (code == 0) {
+			look_beside(to);
 			return r;
+		}
 		refuse(fd, to, (size_t)r, code);
 	}
 }
@@ -72,6 +115,7 @@ static ssize_t write_message(int fd, struct iovec *iov, int n, void *ctx)
 
 	(void)ctx;
 	memcpy(&out, iov[0].iov_base, sizeof(out)); /* how libfuse begins each */
+	take_setid(iov, n);
 	if (passing >= 0) {
 		memcpy(CMSG_DATA(&control.head), &passing, sizeof(passing));
 		message.msg_control = &control;

@@ -111,6 +111,10 @@ void ops_xattr(struct fuse_lowlevel_ops *ops);
  */
 int message_judge(const void *bytes, size_t n);
 
+/* Whether the message, which was judged, is of a user for whom set-user-id and set-group-id bits
+ * have to go when it is carried out (FUSE_HANDLE_KILLPRIV_V2). */
+bool message_drops_setid(const void *bytes);
+
 /*
  * Answers what comes over the socket (SOCK_SEQPACKET, taken) until its other side is gone, by
  * threads of its own, this one among them, each confined if so wished. A message numbered 0 is
@@ -118,6 +122,9 @@ int message_judge(const void *bytes, size_t n);
  * back only to tell what failed.
  */
 int share_serve(int channel, bool confined, struct err *err) HULL_MUST_CHECK;
+
+/* message_drops_setid() of the message that this thread serves. */
+bool share_drops_setid(void);
 
 /* With the next answer of this thread goes a copy of the descriptor (borrowed). */
 void share_pass(int fd);
@@ -134,6 +141,9 @@ bool name_ok(const char *name);
 
 /* Looks `name` up below the parent and enters it, for an answer. 0 or errno. */
 int lookup_entry(const struct node *parent, const char *name, struct fuse_entry_param *ret);
+
+/* Takes set-user-id and set-group-id off the file. -1 with errno. */
+int setid_drop(int fd);
 
 /* The path by which what the O_PATH descriptor stands for is opened: relative to the working
  * folder, which is /proc/self/fd. */

@@ -85,9 +85,9 @@ static int ask_as(struct kit *k, uint32_t opcode, uint64_t node, const void *fix
 	ask_as(k, opcode, node, &(fixed), sizeof(fixed), text, sizeof(text))
 #define ASK_NAME(k, opcode, node, text) ask_as(k, opcode, node, NULL, 0, text, sizeof(text))
 
-static int start(struct kit *k)
+static int start_as(struct kit *k, uint32_t flags)
 {
-	struct fuse_init_in init = {.major = FUSE_KERNEL_VERSION, .minor = 38, .flags = 0xffffff};
+	struct fuse_init_in init = {.major = FUSE_KERNEL_VERSION, .minor = 38, .flags = flags};
 	int pair[2];
 
 	static uint8_t body[BYTES_MAX];
@@ -106,6 +106,11 @@ static int start(struct kit *k)
 	(void)close(pair[1]);
 	k->wire = pair[0];
 	return ask_as(k, FUSE_INIT, 0, &init, offsetof(struct fuse_init_in, flags2), NULL, 0);
+}
+
+static int start(struct kit *k)
+{
+	return start_as(k, 0xffffff);
 }
 
 /* Whether the share was alive to its end. */
@@ -520,6 +525,66 @@ static void tell(struct kit *k, uint32_t opcode, uint64_t node, const void *fixe
 	memcpy(bytes, &in, sizeof(in));
 	memcpy(bytes + sizeof(in), fixed, n);
 	(void)!send(k->wire, bytes, in.len, 0);
+}
+
+/* --- bits that go when others write --- */
+
+static uint32_t told_flags(const struct kit *k)
+{
+	struct fuse_init_out out = {0};
+
+	memcpy(&out, k->body, k->n < sizeof(out) ? k->n : sizeof(out));
+	return out.flags;
+}
+
+static mode_t mode_of(const struct kit *k, const char *name)
+{
+	struct stat st = {0};
+
+	(void)fstatat(k->dir, name, &st, 0);
+	return st.st_mode & 07777;
+}
+
+TEST(a_guest_that_leaves_set_user_id_to_the_share_is_told_that_it_may)
+{
+	AUTO_KIT struct kit k;
+	AUTO_KIT struct kit other;
+
+	EXPECT_EQ(start_as(&k, 0xffffff | FUSE_HANDLE_KILLPRIV_V2), 0);
+	EXPECT_EQ(told_flags(&k) & FUSE_HANDLE_KILLPRIV_V2, FUSE_HANDLE_KILLPRIV_V2);
+	EXPECT_EQ(start(&other), 0);
+	EXPECT_EQ(told_flags(&other) & FUSE_HANDLE_KILLPRIV_V2, 0);
+}
+
+TEST(set_user_id_goes_when_a_user_writes_or_cuts_and_stays_when_root_does)
+{
+	AUTO_KIT struct kit k;
+	struct fuse_open_in open_in = {.flags = O_WRONLY};
+	struct fuse_setattr_in cut = {.valid = FATTR_SIZE | FATTR_KILL_SUIDGID, .size = 1};
+
+	EXPECT_EQ(start_as(&k, 0xffffff | FUSE_HANDLE_KILLPRIV_V2), 0);
+	put(&k, "program", "0123456789");
+	EXPECT_EQ(fchmodat(k.dir, "program", 06755, 0), 0);
+	EXPECT_EQ(ASK_NAME(&k, FUSE_LOOKUP, ROOT, "program"), 0);
+	uint64_t node = entry_node(&k);
+	EXPECT_EQ(ask_as(&k, FUSE_OPEN, node, &open_in, sizeof(open_in), NULL, 0), 0);
+	struct fuse_write_in write_in = {.fh = opened(&k, 0), .size = 1};
+	if (geteuid() == 0) { /* who may not keep them loses them by the host's own rules */
+		EXPECT_EQ(ask_as(&k, FUSE_WRITE, node, &write_in, sizeof(write_in), "x", 1), 0);
+		EXPECT_EQ(mode_of(&k, "program"), 06755);
+	}
+	write_in.write_flags = FUSE_WRITE_KILL_SUIDGID;
+	EXPECT_EQ(ask_as(&k, FUSE_WRITE, node, &write_in, sizeof(write_in), "x", 1), 0);
+	EXPECT_EQ(mode_of(&k, "program"), 0755);
+
+	EXPECT_EQ(fchmodat(k.dir, "program", 06644, 0), 0); /* no group runs it: a mark for locks */
+	EXPECT_EQ(ask_as(&k, FUSE_SETATTR, node, &cut, sizeof(cut), NULL, 0), 0);
+	EXPECT_EQ(mode_of(&k, "program"), 02644);
+
+	EXPECT_EQ(fchmodat(k.dir, "program", 04755, 0), 0);
+	open_in = (struct fuse_open_in){O_WRONLY | O_TRUNC, FUSE_OPEN_KILL_SUIDGID};
+	EXPECT_EQ(ask_as(&k, FUSE_OPEN, node, &open_in, sizeof(open_in), NULL, 0), 0);
+	EXPECT_EQ(mode_of(&k, "program"), 0755);
 }
 
 TEST(forgetting_more_than_was_known_forgets_no_more)
