@@ -165,7 +165,6 @@ static int take_monitor(const char *kernel, bool bare, char *said, size_t n, str
 							     .modules = -1,
 							     .share = theirs,
 							     .share_tag = "tag",
-							     .tap = -1,
 							     .cpus = 2,
 							     .max_cpus = 2,
 							     .root = at},
