@@ -122,9 +122,8 @@ int network_attach_container(const struct network *net, const char *id, int netn
 static int open_tap(struct netlink *nl, const char *name, bool many_queues, int *ret,
 		    struct err *err)
 {
-	struct ifreq ifr = {
-		.ifr_flags = (short)(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | IFF_TUN_EXCL |
-				     (many_queues ? IFF_MULTI_QUEUE : 0))};
+	struct ifreq ifr = {.ifr_flags = (short)(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | IFF_TUN_EXCL |
+						 (many_queues ? IFF_MULTI_QUEUE : 0))};
 
 	AUTO_CLOSE int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
 	if (fd < 0)
