@@ -2,9 +2,9 @@
 /* A monitor that says anything, a packet for each line, to a keeper that has asked three things. */
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
 #include <sys/socket.h>
 
+#include "../packets.h"
 #include "base/attr.h"
 #include "base/err.h"
 #include "base/fd.h"
@@ -36,22 +36,6 @@ static void said(void *ctx, const char *line)
 	printable(line);
 }
 
-static int stop(void *ctx, struct err *err)
-{
-	loop_stop(ctx);
-	return 0;
-}
-
-static void say(struct loop *loop, int fd, const uint8_t *packet, size_t n)
-{
-	struct err err = ERR_INIT;
-	struct timer *timer;
-
-	if (send(fd, packet, n, MSG_DONTWAIT) >= 0 &&
-	    loop_timer(loop, 0, stop, loop, &timer, &err) == 0)
-		(void)!loop_run(loop, &err);
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	AUTO(auto_loop_free) struct loop *loop = NULL;
@@ -69,13 +53,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	told = 0;
 	for (int i = 0; i < ASKS; i++)
 		asker_ask(a, &(struct ask_request){.text = "report"}, answered, NULL);
-	for (const uint8_t *at = data, *end = data + n; at < end;) {
-		const uint8_t *line = memchr(at, '\n', (size_t)(end - at));
-		size_t len = (size_t)((line ? line : end) - at);
-		if (len > 0)
-			say(loop, monitor, at, len);
-		at += len + 1;
-	}
+	packets_send(loop, monitor, data, n, NULL);
 	asker_end(a);
 	if (told != ASKS)
 		__builtin_trap();

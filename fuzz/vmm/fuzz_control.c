@@ -2,9 +2,9 @@
 /* A keeper that asks anything, a packet for each line; every packet is answered. */
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
 #include <sys/socket.h>
 
+#include "../packets.h"
 #include "base/attr.h"
 #include "base/err.h"
 #include "base/fd.h"
@@ -21,22 +21,10 @@ static int echo(void *ctx, struct control_call *call, struct err *err)
 
 static const struct control_verb verbs[] = {{"echo", echo}, {NULL, NULL}};
 
-static int stop(void *ctx, struct err *err)
-{
-	loop_stop(ctx);
-	return 0;
-}
-
-static void ask(struct loop *loop, int fd, const uint8_t *packet, size_t n)
+static void is_answered(int fd)
 {
 	static char answer[CONTROL_ANSWER_MAX + 64];
-	struct err err = ERR_INIT;
-	struct timer *timer;
 
-	if (send(fd, packet, n, MSG_DONTWAIT) < 0 ||
-	    loop_timer(loop, 0, stop, loop, &timer, &err) < 0)
-		return;
-	(void)!loop_run(loop, &err);
 	if (recv(fd, answer, sizeof(answer), MSG_DONTWAIT) <= 0)
 		__builtin_trap();
 }
@@ -55,13 +43,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	AUTO_CLOSE int monitor = fds[1];
 	if (control_init(&control, monitor, loop, verbs, NULL, &err) < 0)
 		return 0;
-	for (const uint8_t *at = data, *end = data + n; at < end;) {
-		const uint8_t *line = memchr(at, '\n', (size_t)(end - at));
-		size_t len = (size_t)((line ? line : end) - at);
-		if (len > 0)
-			ask(loop, keeper, at, len);
-		at += len + 1;
-	}
+	packets_send(loop, keeper, data, n, is_answered);
 	control_done(&control);
 	return 0;
 }

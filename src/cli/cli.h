@@ -81,6 +81,18 @@ struct command {
 		.options = (table), .n = sizeof(table) / sizeof((table)[0]), .offset = (at)        \
 	}
 
+/* Options of what speaks to registries, of a bool that is set to not check and of a string. */
+#define OPTION_TLS_VERIFY(at)                                                                      \
+	{                                                                                          \
+		"tls-verify", 0, OPTION_FLAG, NULL,                                                \
+			"check the registry (default; =false: do not)", (at), .flag_value = true   \
+	}
+#define OPTION_CREDS(at)                                                                           \
+	{                                                                                          \
+		"creds", 0, OPTION_STRING, "USER:PASSWORD", "instead of what hull login has kept", \
+			(at)                                                                       \
+	}
+
 /* Every command, NULL-terminated. */
 extern const struct command *const commands[];
 

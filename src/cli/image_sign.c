@@ -21,10 +21,8 @@ static const struct option sign_options[] = {
 	 offsetof(struct sign_args, identity)},
 	{"remote", 0, OPTION_FLAG, NULL, "sign what the name means at its registry, and there",
 	 offsetof(struct sign_args, remote)},
-	{"tls-verify", 0, OPTION_FLAG, NULL, "check the registry (default; =false: do not)",
-	 offsetof(struct sign_args, no_verify), .flag_value = true},
-	{"creds", 0, OPTION_STRING, "USER:PASSWORD", "instead of what hull login has kept",
-	 offsetof(struct sign_args, creds)},
+	OPTION_TLS_VERIFY(offsetof(struct sign_args, no_verify)),
+	OPTION_CREDS(offsetof(struct sign_args, creds)),
 };
 
 static int sign_remote(const struct store *store, const struct sign_args *a, const char *name,

@@ -18,8 +18,7 @@ static const struct option login_options[] = {
 	 offsetof(struct login_args, user)},
 	{"password-stdin", 0, OPTION_FLAG, NULL, "take the password from standard input",
 	 offsetof(struct login_args, from_stdin)},
-	{"tls-verify", 0, OPTION_FLAG, NULL, "check the registry (default; =false: do not)",
-	 offsetof(struct login_args, no_verify), .flag_value = true},
+	OPTION_TLS_VERIFY(offsetof(struct login_args, no_verify)),
 };
 
 /* A registry's host, with or without port: what an image's name may begin with. */

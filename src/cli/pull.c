@@ -28,10 +28,8 @@ static const struct option push_options[] = {
 static const struct option transfer_options[] = {
 	{"quiet", 'q', OPTION_FLAG, NULL, "say nothing on the way",
 	 offsetof(struct transfer_args, quiet)},
-	{"tls-verify", 0, OPTION_FLAG, NULL, "check the registry (default; =false: do not)",
-	 offsetof(struct transfer_args, no_verify), .flag_value = true},
-	{"creds", 0, OPTION_STRING, "USER:PASSWORD", "instead of what hull login has kept",
-	 offsetof(struct transfer_args, creds)},
+	OPTION_TLS_VERIFY(offsetof(struct transfer_args, no_verify)),
+	OPTION_CREDS(offsetof(struct transfer_args, creds)),
 };
 
 int give_creds(const char *creds, struct err *err)

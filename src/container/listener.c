@@ -57,34 +57,15 @@ int listener_open(const struct plan_process *what, struct err *err)
 /* 1, or -errno. The descriptor goes with the first byte. */
 static int send_all(int sock, int fd, const char *state)
 {
-	union {
-		struct cmsghdr head;
-		char space[CMSG_SPACE(sizeof(int))];
-	} control = {.space = {0}};
-	union {
-		const char *in;
-		char *out;
-	} text = {.in = state}; /* sendmsg(2) reads only */
-	struct iovec part = {text.out, strlen(state)};
-	struct msghdr msg = {
-		.msg_iov = &part,
-		.msg_iovlen = 1,
-		.msg_control = control.space,
-		.msg_controllen = sizeof(control.space),
-	};
+	size_t left = strlen(state), n_fds = 1;
 
-	control.head = (struct cmsghdr){CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS};
-	memcpy(CMSG_DATA(&control.head), &fd, sizeof(fd));
-	while (part.iov_len > 0) {
-		ssize_t n = sendmsg(sock, &msg, MSG_NOSIGNAL);
-		if (n < 0 && errno == EINTR)
-			continue;
+	while (left > 0) {
+		ssize_t n = fd_send(sock, state, left, &fd, n_fds, 0);
 		if (n < 0)
 			return -errno;
-		part.iov_base = (char *)part.iov_base + n;
-		part.iov_len -= (size_t)n;
-		msg.msg_control = NULL;
-		msg.msg_controllen = 0;
+		state += n;
+		left -= (size_t)n;
+		n_fds = 0;
 	}
 	return 1;
 }

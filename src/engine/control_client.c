@@ -32,38 +32,20 @@ int control_open(int run_fd, struct err *err)
 int control_send(int fd, const struct control_request *request, const int *fds, size_t n,
 		 struct err *err)
 {
-	enum { FDS_MAX = 3 };
 	AUTO_BUF struct buf bytes = BUF_INIT;
-	union {
-		struct cmsghdr align;
-		char space[CMSG_SPACE(sizeof(int) * FDS_MAX)];
-	} control = {0};
 
 	record_encode(&control_request_record, request, &bytes);
 	int r = buf_check(&bytes, err);
 	if (r < 0)
 		return r;
-	if (bytes.len > CONTROL_PACKET_MAX || n > FDS_MAX)
+	if (bytes.len > CONTROL_PACKET_MAX)
 		return err_set(err, E2BIG, "the request of %zu bytes is too large for a keeper",
 			       bytes.len);
-	struct iovec iov = {.iov_base = bytes.data, .iov_len = bytes.len};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
-	if (n > 0) {
-		msg.msg_control = &control;
-		msg.msg_controllen = CMSG_SPACE(sizeof(int) * n);
-		struct cmsghdr *cm = CMSG_FIRSTHDR(&msg);
-		cm->cmsg_level = SOL_SOCKET;
-		cm->cmsg_type = SCM_RIGHTS;
-		cm->cmsg_len = CMSG_LEN(sizeof(int) * n);
-		memcpy(CMSG_DATA(cm), fds, sizeof(int) * n);
-	}
-	while (sendmsg(fd, &msg, MSG_NOSIGNAL) < 0) {
-		if (errno == EPIPE || errno == ECONNRESET)
-			return err_set(err, ECONNRESET, "the workload's keeper is gone");
-		if (errno != EINTR)
-			return err_sys(err, "send to the keeper");
-	}
-	return 0;
+	if (fd_send(fd, bytes.data, bytes.len, fds, n, 0) >= 0)
+		return 0;
+	if (errno == EPIPE || errno == ECONNRESET)
+		return err_set(err, ECONNRESET, "the workload's keeper is gone");
+	return err_sys(err, "send to the keeper");
 }
 
 int control_receive(int fd, struct control_reply *ret, struct err *err)

@@ -447,23 +447,6 @@ static int dispatch(struct client *c, struct packet *p, struct err *err)
 
 /* --- packets --- */
 
-static void take_fds(struct msghdr *msg, struct packet *p)
-{
-	for (struct cmsghdr *cm = CMSG_FIRSTHDR(msg); cm; cm = CMSG_NXTHDR(msg, cm)) {
-		if (cm->cmsg_level != SOL_SOCKET || cm->cmsg_type != SCM_RIGHTS)
-			continue;
-		size_t n = (cm->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		for (size_t i = 0; i < n; i++) {
-			int fd;
-			memcpy(&fd, CMSG_DATA(cm) + i * sizeof(int), sizeof(fd));
-			if (p->n_fds < FDS_MAX)
-				p->fds[p->n_fds++] = fd;
-			else
-				auto_close(&fd);
-		}
-	}
-}
-
 /* 1: a packet came; 0: none now; negative: the client is gone or talks nonsense. */
 static int receive(int fd, struct packet *p, struct err *err)
 {
@@ -476,19 +459,10 @@ static int receive(int fd, struct packet *p, struct err *err)
 	AUTO_FREE char *bytes = malloc((size_t)len);
 	if (!bytes)
 		return err_set(err, ENOMEM, "out of memory");
-	union {
-		struct cmsghdr align;
-		char space[CMSG_SPACE(sizeof(int) * 16)];
-	} control;
-	struct iovec iov = {.iov_base = bytes, .iov_len = (size_t)len};
-	struct msghdr msg = {.msg_iov = &iov,
-			     .msg_iovlen = 1,
-			     .msg_control = &control,
-			     .msg_controllen = sizeof(control)};
-	ssize_t got = recvmsg(fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	p->n_fds = FDS_MAX;
+	ssize_t got = fd_receive(fd, bytes, (size_t)len, p->fds, &p->n_fds);
 	if (got < 0)
 		return err_sys(err, "receive");
-	take_fds(&msg, p);
 	int r = record_decode(&control_request_record, bytes, (size_t)got, &p->q, err);
 	return r < 0 ? r : 1;
 }

@@ -119,7 +119,7 @@ static int settle_config(const struct image_import *what, const struct import_wo
 	return sha256_hex(spec->config, strlen(spec->config), id, err);
 }
 
-/* What an import has from before it gave up its rights. */
+/* What an import has: from before it gave up its rights, but for its folder. */
 struct given {
 	const struct store *store;
 	const struct arguments *args;
@@ -128,6 +128,8 @@ struct given {
 	struct reference ref; /* of what is pulled */
 	char *name; /* what that will be called */
 	struct import_pull pull;
+	int dir; /* the importer's folder, borrowed */
+	const char *path; /* the same */
 };
 
 static void given_done(struct given *g)
@@ -139,8 +141,28 @@ static void given_done(struct given *g)
 	mounter_free(g->mounter);
 }
 
-static int import_in(struct given *g, int dir, const char *path, char id[DIGEST_HEX + 1],
-		     struct err *err)
+/* Makes what the spec says, and records it as `name`. */
+static int make(struct given *g, const struct bundle *bundle, struct import_spec *spec,
+		const char *name, char id[DIGEST_HEX + 1], struct err *err)
+{
+	AUTO(import_work_done)
+	struct import_work work = {.store = g->store,
+				   .bundle = bundle,
+				   .pull = bundle ? NULL : &g->pull,
+				   .mounter = g->mounter,
+				   .spec = spec,
+				   .dir = g->dir,
+				   .path = g->path};
+
+	int r = import_make(&work, err);
+	if (r == 0)
+		r = settle_config(&g->args->what, &work, spec, id, err);
+	if (r == 0 && work.pull)
+		r = import_pull_keep(work.pull, id, err);
+	return r == 0 ? import_commit(&work, id, spec->config, name, err) : r;
+}
+
+static int import_in(struct given *g, char id[DIGEST_HEX + 1], struct err *err)
 {
 	const struct image_import *what = &g->args->what;
 	AUTO(auto_bundle_free) struct bundle *bundle = NULL;
@@ -149,22 +171,10 @@ static int import_in(struct given *g, int dir, const char *path, char id[DIGEST_
 
 	int r = reference_parse(what->name, &ref, err);
 	if (r == 0)
-		r = bundle_open(TAKE_FD(g->source), what->source, dir, &bundle, err);
+		r = bundle_open(TAKE_FD(g->source), what->source, g->dir, &bundle, err);
 	if (r == 0)
 		r = import_read(bundle, what, &spec, err);
-	if (r < 0)
-		return r;
-	AUTO(import_work_done)
-	struct import_work work = {.store = g->store,
-				   .bundle = bundle,
-				   .mounter = g->mounter,
-				   .spec = &spec,
-				   .dir = dir,
-				   .path = path};
-	r = import_make(&work, err);
-	if (r == 0)
-		r = settle_config(what, &work, &spec, id, err);
-	return r == 0 ? import_commit(&work, id, spec.config, ref.name, err) : r;
+	return r == 0 ? make(g, bundle, &spec, ref.name, id, err) : r;
 }
 
 /* What an image is called that was asked for by its digest: that is part of the name then. */
@@ -178,33 +188,17 @@ static int name_pulled(const struct reference *ref, char **ret, struct err *err)
 }
 
 /* Likewise, from a registry. */
-static int pull_in(struct given *g, int dir, const char *path, char id[DIGEST_HEX + 1],
-		   struct err *err)
+static int pull_in(struct given *g, char id[DIGEST_HEX + 1], struct err *err)
 {
-	const struct image_import *what = &g->args->what;
 	AUTO(import_spec_done) struct import_spec spec = {0};
 	struct import_pull *pull = &g->pull;
 
 	pull->store = g->store;
-	int r = import_pull_read(pull, &g->ref, what, &spec, err);
+	int r = import_pull_read(pull, &g->ref, &g->args->what, &spec, err);
 	if (r == 0)
 		r = import_pull_judge(pull, g->name, &spec, err);
-	if (r < 0)
-		return r;
-	AUTO(import_work_done)
-	struct import_work work = {.store = g->store,
-				   .pull = pull,
-				   .mounter = g->mounter,
-				   .spec = &spec,
-				   .dir = dir,
-				   .path = path};
-	r = import_make(&work, err);
 	if (r == 0)
-		r = settle_config(what, &work, &spec, id, err);
-	if (r == 0)
-		r = import_pull_keep(pull, id, err);
-	if (r == 0)
-		r = import_commit(&work, id, spec.config, g->name, err);
+		r = make(g, NULL, &spec, g->name, id, err);
 	if (r == 0)
 		import_pull_forget(pull);
 	return r;
@@ -219,8 +213,7 @@ static int tell_loaded(void *ctx, const char *id, const char *name, struct err *
 }
 
 /* Every image of the source; id is the last one's. */
-static int load_in(struct given *g, int dir, const char *path, char id[DIGEST_HEX + 1],
-		   struct err *err)
+static int load_in(struct given *g, char id[DIGEST_HEX + 1], struct err *err)
 {
 	const struct image_import *what = &g->args->what;
 	AUTO(auto_bundle_free) struct bundle *bundle = NULL;
@@ -229,13 +222,13 @@ static int load_in(struct given *g, int dir, const char *path, char id[DIGEST_HE
 		.source = what->source,
 		.platform = what->platform,
 		.mounter = g->mounter,
-		.dir = dir,
-		.path = path,
+		.dir = g->dir,
+		.path = g->path,
 		.loaded = tell_loaded,
 		.ctx = last,
 	};
 
-	int r = bundle_open(TAKE_FD(g->source), what->source, dir, &bundle, err);
+	int r = bundle_open(TAKE_FD(g->source), what->source, g->dir, &bundle, err);
 	if (r == 0)
 		r = import_load(g->store, bundle, &loading, err);
 	if (r == 0)
@@ -255,9 +248,11 @@ static int import_locked(struct given *g, char id[DIGEST_HEX + 1], struct err *e
 	AUTO_CLOSE int dir = image_workdir(store, &path, err);
 	if (dir < 0)
 		return dir;
-	int r = g->args->pull        ? pull_in(g, dir, path, id, err)
-		: g->args->what.load ? load_in(g, dir, path, id, err)
-				     : import_in(g, dir, path, id, err);
+	g->dir = dir;
+	g->path = path;
+	int r = g->args->pull        ? pull_in(g, id, err)
+		: g->args->what.load ? load_in(g, id, err)
+				     : import_in(g, id, err);
 	image_workdir_remove(store, path);
 	return r;
 }

@@ -54,47 +54,15 @@ struct mounter {
 /* A packet with a descriptor (-1: none). */
 static int send_packet(int socket, const void *bytes, size_t n, int fd)
 {
-	union {
-		char room[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control = {.room = {0}};
-	struct iovec data = {.iov_base = NULL, .iov_len = n};
-	struct msghdr msg = {.msg_iov = &data, .msg_iovlen = 1};
-
-	memcpy(&data.iov_base, &bytes, sizeof(bytes)); /* which is not written to */
-	if (fd >= 0) {
-		msg.msg_control = control.room;
-		msg.msg_controllen = sizeof(control.room);
-		struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(c), &fd, sizeof(int));
-	}
-	return sendmsg(socket, &msg, MSG_NOSIGNAL) < 0 ? -errno : 0;
+	return fd_send(socket, bytes, n, &fd, fd >= 0, 0) < 0 ? -errno : 0;
 }
 
 /* Its length; 0 when the other side has ended. *ret_fd is the caller's to close. */
 static ssize_t take_packet(int socket, void *bytes, size_t room, int *ret_fd)
 {
-	union {
-		char room[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control;
-	struct iovec data = {.iov_base = bytes, .iov_len = room};
-	struct msghdr msg = {.msg_iov = &data,
-			     .msg_iovlen = 1,
-			     .msg_control = control.room,
-			     .msg_controllen = sizeof(control.room)};
-	ssize_t n;
+	size_t n_fds = 1;
 
-	*ret_fd = -1;
-	do
-		n = recvmsg(socket, &msg, MSG_CMSG_CLOEXEC);
-	while (n < 0 && errno == EINTR);
-	struct cmsghdr *c = n < 0 ? NULL : CMSG_FIRSTHDR(&msg);
-	if (c && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof(int)))
-		memcpy(ret_fd, CMSG_DATA(c), sizeof(int));
+	ssize_t n = fd_receive(socket, bytes, room, ret_fd, &n_fds);
 	return n < 0 ? -errno : n;
 }
 

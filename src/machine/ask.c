@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 
 #include "base/err.h"
+#include "base/fd.h"
 #include "base/loop.h"
 #include "base/str.h"
 
@@ -100,25 +101,11 @@ static int patience_over(void *ctx, struct err *err)
 
 static bool send_packet(const struct asker *a, uint64_t number, const struct ask_request *request)
 {
-	union {
-		struct cmsghdr head;
-		char space[CMSG_SPACE(sizeof(int) * ASK_FDS_MAX)];
-	} rights = {0};
 	AUTO_FREE char *text = NULL;
 	int len = asprintf(&text, "%" PRIu64 " %s", number, request->text);
-	struct iovec iov = {text, len < 0 ? 0 : (size_t)len};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
 
-	if (len < 0)
-		return false;
-	if (request->n_fds > 0) {
-		size_t bytes = sizeof(int) * request->n_fds;
-		msg.msg_control = &rights;
-		msg.msg_controllen = CMSG_SPACE(bytes);
-		rights.head = (struct cmsghdr){CMSG_LEN(bytes), SOL_SOCKET, SCM_RIGHTS};
-		memcpy(CMSG_DATA(&rights.head), request->fds, bytes);
-	}
-	return sendmsg(a->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
+	return len >= 0 &&
+	       fd_send(a->fd, text, (size_t)len, request->fds, request->n_fds, MSG_DONTWAIT) >= 0;
 }
 
 static int ask_new(struct asker *a, const struct ask_request *request, ask_fn *fn, void *ctx,

@@ -27,7 +27,6 @@
 #include "machine/hostgroup.h"
 #include "machine/lines.h"
 #include "machine/machine_impl.h"
-#include "machine/nic.h"
 #include "machine/plug.h"
 #include "machine/rates.h"
 #include "machine/report.h"
@@ -527,7 +526,6 @@ static void machine_delete(struct isolation *m)
 	lines_free(m->complaints);
 	agent_free(m->agent);
 	plug_done(m);
-	nic_done(m);
 	memory_forget(m);
 	power_off(m);
 	if (m->share.pidfd >= 0) {
@@ -698,7 +696,7 @@ const struct isolation_ops machine_isolation = {
 	.pause = machine_pause,
 	.update = machine_update,
 	.disk = plug_disk,
-	.interface = nic_change,
+	.interface = plug_interface,
 	.stats = machine_stats,
 	.top = machine_top,
 	.report = machine_report,

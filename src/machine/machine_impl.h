@@ -17,7 +17,6 @@ struct change;
 struct console;
 struct lines;
 struct memory_change;
-struct nic;
 struct loop;
 struct plan;
 struct plugged;
@@ -43,10 +42,9 @@ struct isolation {
 	struct watch *ended_watch;
 	struct share share;
 	struct agent *agent;
-	struct plugged *plugged; /* disks that came while it runs (plug.c) */
-	struct nic *nics; /* interfaces that came while it runs (nic.c) */
+	struct plugged *plugged; /* disks and interfaces that came while it runs (plug.c) */
 	struct change *changes; /* of limits, under way */
-	unsigned n_plugged; /* how many ever came */
+	unsigned n_plugged; /* how many disks ever came */
 	struct timer *boot, *lost;
 	uint64_t launched_us, ready_us; /* the monitor, the box inside; by clock_us(); 0: not yet */
 	enum monitor_word word; /* how the guest ended by the monitor's account */

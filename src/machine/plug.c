@@ -9,49 +9,67 @@
 #include <sys/stat.h>
 
 #include "base/err.h"
+#include "base/fd.h"
 #include "base/path.h"
 #include "base/str.h"
 #include "machine/agent.h"
 #include "machine/ask.h"
+#include "machine/disk.h"
 #include "machine/machine_impl.h"
 #include "machine/rates.h"
 #include "proto/message.h"
 #include "proto/plan.h"
 
-enum { SLOTS_MAX = 32, REQUEST_MAX = 128 };
+enum { SLOTS_MAX = 32, REQUEST_MAX = 128, NAME_MAX_LEN = 15, TEXT_MAX = 40 };
 
-/* A disk that came, from the first question about it to the last. */
+typedef void agent_fn(struct agent *agent, struct machine_order *order, isolation_reply *reply,
+		      void *ctx);
+
+/* What can come, as the agent and whoever asked are told of it. */
+struct kind {
+	agent_fn *show, *hide;
+	const char *many, *there, *on_its_way, *missing; /* the last three before its name */
+};
+
+static const struct kind disk_kind = {
+	agent_show_disk,      agent_hide_disk,           "disks",
+	"there is a disk at", "a disk is on its way at", "no disk was added at"};
+static const struct kind interface_kind = {
+	agent_show_interface,    agent_hide_interface,      "interfaces",
+	"there is an interface", "on its way is interface", "nobody added an interface"};
+
+/* One that came, from the first question about it to the last. */
 struct plugged {
 	struct plugged *next;
 	struct isolation *m;
-	char serial[16];
-	uint32_t slot;
-	char *target;
-	bool readonly;
+	const struct kind *kind;
+	struct machine_order order; /* what the agent is told of it; target is its name */
 	bool busy; /* it comes or goes, and this is whom to tell */
 	isolation_reply *reply;
 	void *ctx;
-	struct err why; /* it goes since it could not be shown */
+	struct err why; /* it goes, or did not come, though it should be there */
 };
 
 static void plugged_free(struct plugged *p)
 {
-	free(p->target);
+	if (!p)
+		return;
+	record_done(&machine_order_record, &p->order);
 	free(p);
 }
 
-/* The disk is gone, or never came. */
-static void forget(struct plugged *p)
+DEFINE_AUTO(struct plugged, plugged_free)
+
+static struct plugged *find(struct isolation *m, const struct kind *kind, const char *name)
 {
-	for (struct plugged **at = &p->m->plugged; *at; at = &(*at)->next) {
-		if (*at != p)
-			continue;
-		*at = p->next;
-		break;
+	for (struct plugged *p = m->plugged; p; p = p->next) {
+		if (p->kind == kind && strcmp(p->order.target, name) == 0)
+			return p;
 	}
-	plugged_free(p);
+	return NULL;
 }
 
+/* What was asked for is done, or failed. */
 static void tell(struct plugged *p, const struct err *failure)
 {
 	isolation_reply *reply = p->reply;
@@ -61,12 +79,23 @@ static void tell(struct plugged *p, const struct err *failure)
 	reply(p->ctx, failure, NULL);
 }
 
-static struct machine_order order_of(struct plugged *p)
+/* The same, and it is gone, or never came. */
+static void tell_and_forget(struct plugged *p)
 {
-	return (struct machine_order){.slot = p->slot,
-				      .serial = p->serial,
-				      .target = p->target,
-				      .readonly = p->readonly};
+	struct plugged **at = &p->m->plugged;
+
+	while (*at != p)
+		at = &(*at)->next;
+	*at = p->next;
+	tell(p, p->why.code ? &p->why : NULL);
+	plugged_free(p);
+}
+
+static void set_busy(struct plugged *p, isolation_reply *reply, void *ctx)
+{
+	p->busy = true;
+	p->reply = reply;
+	p->ctx = ctx;
 }
 
 /* --- away --- */
@@ -74,37 +103,45 @@ static struct machine_order order_of(struct plugged *p)
 static void unplugged(void *ctx, const struct err *failure, const char *answer)
 {
 	struct plugged *p = ctx;
-	struct err why = p->why;
-	isolation_reply *reply = p->reply;
-	void *reply_ctx = p->ctx;
 
 	(void)answer;
-	if (failure && !why.code) { /* it stays; another try may be made */
+	if (failure && !p->why.code) /* it stays; another try may be made */
 		tell(p, failure);
-		return;
-	}
-	forget(p);
-	reply(reply_ctx, why.code ? &why : NULL, NULL);
+	else
+		tell_and_forget(p);
 }
 
 static void ask_unplug(struct plugged *p)
 {
 	char request[REQUEST_MAX];
 
-	(void)snprintf(request, sizeof(request), "unplug %s", p->serial);
-	asker_ask(p->m->asker, &(struct ask_request){.text = request, .patience_ms = ASK_MS},
-		  unplugged, p);
+	if (p->order.serial)
+		(void)snprintf(request, sizeof(request), "unplug %s", p->order.serial);
+	else
+		(void)snprintf(request, sizeof(request), "unplug %u", p->order.slot);
+	asker_ask(p->m->asker, &(struct ask_request){.text = request}, unplugged, p);
 }
 
 static void hidden(void *ctx, const struct err *failure, const void *answer)
 {
-	struct plugged *p = ctx;
-
 	(void)answer;
 	if (failure)
-		tell(p, failure);
+		tell(ctx, failure);
 	else
-		ask_unplug(p);
+		ask_unplug(ctx);
+}
+
+static int take_away(struct isolation *m, const struct kind *kind, const char *name,
+		     isolation_reply *reply, void *ctx, struct err *err)
+{
+	struct plugged *p = find(m, kind, name);
+
+	if (!p || p->busy)
+		return err_set(err, p ? EBUSY : ENOENT, "%s '%s'",
+			       p ? kind->on_its_way : kind->missing, name);
+	set_busy(p, reply, ctx);
+	kind->hide(m->agent, &p->order, hidden, p);
+	return 0;
 }
 
 /* --- here --- */
@@ -114,43 +151,69 @@ static void shown(void *ctx, const struct err *failure, const void *answer)
 	struct plugged *p = ctx;
 
 	(void)answer;
-	if (failure) {
-		p->why = *failure;
-		ask_unplug(p);
+	if (!failure) {
+		tell(p, NULL);
 		return;
 	}
-	tell(p, NULL);
+	p->why = *failure;
+	ask_unplug(p);
 }
 
 static void came(void *ctx, const struct err *failure, const char *answer)
 {
 	struct plugged *p = ctx;
-	struct err err = ERR_INIT;
 	int64_t slot = 0;
 
-	if (!failure && parse_int(answer, 0, SLOTS_MAX, "the monitor's answer", &slot, &err) < 0)
-		failure = &err;
-	if (failure) {
-		struct err why = *failure;
-		isolation_reply *reply = p->reply;
-		void *reply_ctx = p->ctx;
-		forget(p);
-		reply(reply_ctx, &why, NULL);
+	if (failure)
+		p->why = *failure;
+	else
+		(void)!parse_int(answer, 0, SLOTS_MAX, "the monitor's answer", &slot, &p->why);
+	if (p->why.code) {
+		tell_and_forget(p);
 		return;
 	}
-	p->slot = (uint32_t)slot;
-	struct machine_order order = order_of(p);
-	agent_show_disk(p->m->agent, &order, shown, p);
+	p->order.slot = (uint32_t)slot;
+	p->kind->show(p->m->agent, &p->order, shown, p);
 }
 
-static struct plugged *find(struct isolation *m, const char *target)
+static int plugged_new(struct isolation *m, const struct kind *kind, const char *name,
+		       struct plugged **ret, struct err *err)
 {
-	for (struct plugged *p = m->plugged; p; p = p->next) {
-		if (strcmp(p->target, target) == 0)
-			return p;
-	}
-	return NULL;
+	if (find(m, kind, name))
+		return err_set(err, EEXIST, "%s '%s'", kind->there, name);
+	AUTO(auto_plugged_free) struct plugged *p = calloc(1, sizeof(*p));
+	if (p)
+		p->order.target = strdup(name);
+	if (!p || !p->order.target)
+		return err_set(err, ENOMEM, "out of memory");
+	p->m = m;
+	p->kind = kind;
+	*ret = TAKE_PTR(p);
+	return 0;
 }
+
+/* Asks the monitor to put the file (borrowed) behind a spare device. Takes p. */
+static void bring(struct plugged *p, const char *request, int file, isolation_reply *reply,
+		  void *ctx)
+{
+	set_busy(p, reply, ctx);
+	p->next = p->m->plugged;
+	p->m->plugged = p;
+	asker_ask(p->m->asker, &(struct ask_request){.text = request, .fds = &file, .n_fds = 1},
+		  came, p);
+}
+
+static int may_change(const struct isolation *m, const struct kind *kind, struct err *err)
+{
+	if (!m->asker)
+		return err_set(err, ENOTSUP, "%s are added by hull-monitor, which needs KVM",
+			       kind->many);
+	if (!m->set_up || m->over)
+		return err_set(err, ESRCH, "the machine does not run");
+	return 0;
+}
+
+/* --- disks --- */
 
 /* The size of the file that is to be a disk. */
 static int size_of(int fd, uint64_t *ret, struct err *err)
@@ -165,66 +228,26 @@ static int size_of(int fd, uint64_t *ret, struct err *err)
 	return 0;
 }
 
-static struct plugged *plugged_new(struct isolation *m, const struct isolation_disk *disk,
-				   struct err *err)
+static int add_disk(struct isolation *m, const struct isolation_disk *disk, isolation_reply *reply,
+		    void *ctx, struct err *err)
 {
-	if (find(m, disk->target)) {
-		(void)err_set(err, EEXIST, "there is a disk at '%s'", disk->target);
-		return NULL;
-	}
-	struct plugged *p = calloc(1, sizeof(*p));
-	if (p)
-		p->target = strdup(disk->target);
-	if (!p || !p->target) {
-		free(p);
-		(void)err_set(err, ENOMEM, "out of memory");
-		return NULL;
-	}
-	p->m = m;
-	p->readonly = disk->readonly;
-	(void)snprintf(p->serial, sizeof(p->serial), "plugged-%u", m->n_plugged++ % 1000000);
-	p->next = m->plugged;
-	m->plugged = p;
-	return p;
-}
-
-static int add(struct isolation *m, const struct isolation_disk *disk, isolation_reply *reply,
-	       void *ctx, struct err *err)
-{
+	AUTO(auto_plugged_free) struct plugged *p = NULL;
 	char request[REQUEST_MAX];
 	uint64_t size;
 
 	int r = size_of(disk->fd, &size, err);
+	if (r == 0)
+		r = plugged_new(m, &disk_kind, disk->target, &p, err);
 	if (r < 0)
 		return r;
-	struct plugged *p = plugged_new(m, disk, err);
-	if (!p)
-		return -err->code;
-	p->busy = true;
-	p->reply = reply;
-	p->ctx = ctx;
-	(void)snprintf(request, sizeof(request), "disk %s %s %" PRIu64, p->serial,
-		       p->readonly ? "ro" : "rw", size);
-	asker_ask(m->asker,
-		  &(struct ask_request){
-			  .text = request, .fds = &disk->fd, .n_fds = 1, .patience_ms = ASK_MS},
-		  came, p);
-	return 0;
-}
-
-static int take_away(struct isolation *m, const char *target, isolation_reply *reply, void *ctx,
-		     struct err *err)
-{
-	struct plugged *p = find(m, target);
-
-	if (!p || p->busy)
-		return err_set(err, p ? EBUSY : ENOENT, "%s at '%s'",
-			       p ? "a disk is on its way" : "no disk was added", target);
-	p->busy = true;
-	p->reply = reply;
-	p->ctx = ctx;
-	struct machine_order order = order_of(p);
-	agent_hide_disk(m->agent, &order, hidden, p);
+	if (asprintf(&p->order.serial, "plugged-%u", m->n_plugged++ % 1000000) < 0) {
+		p->order.serial = NULL;
+		return err_set(err, ENOMEM, "out of memory");
+	}
+	p->order.readonly = disk->readonly;
+	(void)snprintf(request, sizeof(request), "disk %s %s %" PRIu64, p->order.serial,
+		       disk->readonly ? "ro" : "rw", size);
+	bring(TAKE_PTR(p), request, disk->fd, reply, ctx);
 	return 0;
 }
 
@@ -232,18 +255,53 @@ void plug_disk(struct isolation *m, const struct isolation_disk *disk, isolation
 	       void *ctx)
 {
 	struct err err = ERR_INIT;
-	int r = 0;
 
-	if (!m->asker)
-		r = err_set(&err, ENOTSUP, "disks are added by hull-monitor, which needs KVM");
-	else if (!m->set_up || m->over)
-		r = err_set(&err, ESRCH, "the machine does not run");
-	else if (!disk->target || !path_is_clean(disk->target, false))
+	int r = may_change(m, &disk_kind, &err);
+	if (r == 0 && (!disk->target || !path_is_clean(disk->target, false)))
 		r = err_set(&err, EINVAL, "where a disk is shown is an absolute path");
-	else if (disk->fd >= 0)
-		r = add(m, disk, reply, ctx, &err);
-	else
-		r = take_away(m, disk->target, reply, ctx, &err);
+	if (r == 0)
+		r = disk->fd >= 0 ? add_disk(m, disk, reply, ctx, &err)
+				  : take_away(m, &disk_kind, disk->target, reply, ctx, &err);
+	if (r < 0)
+		reply(ctx, &err, NULL);
+}
+
+/* --- interfaces --- */
+
+static int add_interface(struct isolation *m, const struct isolation_interface *what,
+			 isolation_reply *reply, void *ctx, struct err *err)
+{
+	AUTO(auto_plugged_free) struct plugged *p = NULL;
+	char request[REQUEST_MAX];
+
+	if (strlen(what->name) > NAME_MAX_LEN || strlen(what->address) >= TEXT_MAX ||
+	    strlen(what->mac) >= TEXT_MAX)
+		return err_set(err, EINVAL, "'%.32s' is no interface's name", what->name);
+	int r = plugged_new(m, &interface_kind, what->name, &p, err);
+	if (r < 0)
+		return r;
+	AUTO_CLOSE int tap = disk_tap(what->tap, false, err);
+	if (tap < 0)
+		return tap;
+	p->order.address = strdup(what->address);
+	p->order.mac = strdup(what->mac);
+	if (!p->order.address || !p->order.mac)
+		return err_set(err, ENOMEM, "out of memory");
+	p->order.mtu = what->mtu;
+	(void)snprintf(request, sizeof(request), "net %s", what->mac);
+	bring(TAKE_PTR(p), request, tap, reply, ctx);
+	return 0;
+}
+
+void plug_interface(struct isolation *m, const struct isolation_interface *what,
+		    isolation_reply *reply, void *ctx)
+{
+	struct err err = ERR_INIT;
+
+	int r = may_change(m, &interface_kind, &err);
+	if (r == 0)
+		r = what->tap ? add_interface(m, what, reply, ctx, &err)
+			      : take_away(m, &interface_kind, what->name, reply, ctx, &err);
 	if (r < 0)
 		reply(ctx, &err, NULL);
 }
@@ -326,7 +384,7 @@ static void next_limit(struct change *c)
 	change_over(c, NULL);
 }
 
-static void limited(void *ctx, const struct err *failure, const char *answer)
+static void updated(void *ctx, const struct err *failure, const void *answer)
 {
 	struct change *c = ctx;
 
@@ -337,15 +395,9 @@ static void limited(void *ctx, const struct err *failure, const char *answer)
 		next_limit(c);
 }
 
-static void updated(void *ctx, const struct err *failure, const void *answer)
+static void limited(void *ctx, const struct err *failure, const char *answer)
 {
-	struct change *c = ctx;
-
-	(void)answer;
-	if (failure)
-		change_over(c, failure);
-	else
-		next_limit(c);
+	updated(ctx, failure, answer);
 }
 
 static struct change *change_new(struct isolation *m, const struct list *blkio, struct err *err)

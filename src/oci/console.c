@@ -45,28 +45,14 @@ static int connect_to(const char *path, struct err *err)
 
 int oci_send_console(const char *path, int master, struct err *err)
 {
-	char name[] = "/dev/ptmx";
-	struct iovec iov = {name, sizeof(name)};
-	union {
-		char bytes[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control = {.bytes = {0}};
-	struct msghdr msg = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = control.bytes,
-		.msg_controllen = sizeof(control.bytes),
-	};
-	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+	static const char name[] = "/dev/ptmx";
 
 	AUTO_CLOSE int sock = connect_to(path, err);
 	if (sock < 0)
 		return sock;
-	c->cmsg_level = SOL_SOCKET;
-	c->cmsg_type = SCM_RIGHTS;
-	c->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(c), &master, sizeof(int));
-	return sendmsg(sock, &msg, MSG_NOSIGNAL) < 0 ? err_sys(err, "send the terminal") : 0;
+	return fd_send(sock, name, sizeof(name), &master, 1, 0) < 0
+		       ? err_sys(err, "send the terminal")
+		       : 0;
 }
 
 /* Copies what is there to read; false at the end. */

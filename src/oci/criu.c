@@ -188,31 +188,14 @@ static void read_answer(struct span message, struct answer *ret)
 static int receive(int sock, struct answer *ret, struct err *err)
 {
 	static uint8_t bytes[MESSAGE_MAX];
-	union {
-		char space[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control;
-	struct iovec iov = {bytes, sizeof(bytes)};
-	struct msghdr msg = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = control.space,
-		.msg_controllen = sizeof(control.space),
-	};
-	ssize_t n;
+	size_t n_fds = 1;
 
 	*ret = (struct answer){.fd = -1};
-	do {
-		n = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC);
-	} while (n < 0 && errno == EINTR);
+	ssize_t n = fd_receive(sock, bytes, sizeof(bytes), &ret->fd, &n_fds);
 	if (n < 0 && errno != ECONNRESET)
 		return err_sys(err, "hear from criu");
 	if (n <= 0)
 		return 0;
-	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
-	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
-	    c->cmsg_len == CMSG_LEN(sizeof(int)))
-		memcpy(&ret->fd, CMSG_DATA(c), sizeof(int));
 	read_answer((struct span){bytes, bytes + n}, ret);
 	return 1;
 }

@@ -80,31 +80,6 @@ void registry_close(struct registry *r)
 	free(r);
 }
 
-/* One packet with two descriptors. */
-static int send_question(int socket, const char *what, const int fds[2], struct err *err)
-{
-	union {
-		char room[CMSG_SPACE(2 * sizeof(int))];
-		struct cmsghdr align;
-	} control = {.room = {0}};
-	struct iovec text = {.iov_len = strlen(what)};
-	struct msghdr msg = {.msg_iov = &text,
-			     .msg_iovlen = 1,
-			     .msg_control = control.room,
-			     .msg_controllen = sizeof(control.room)};
-	AUTO_FREE char *copy = strdup(what);
-
-	if (!copy)
-		return err_set(err, ENOMEM, "out of memory");
-	text.iov_base = copy;
-	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
-	c->cmsg_level = SOL_SOCKET;
-	c->cmsg_type = SCM_RIGHTS;
-	c->cmsg_len = CMSG_LEN(2 * sizeof(int));
-	memcpy(CMSG_DATA(c), fds, 2 * sizeof(int));
-	return sendmsg(socket, &msg, MSG_NOSIGNAL) < 0 ? err_sys(err, "ask hull-registry") : 0;
-}
-
 static int make_pipe(int *ret_from, int *ret_to, struct err *err)
 {
 	int ends[2];
@@ -131,9 +106,9 @@ int registry_ask(struct registry *r, const char *what, int give, struct registry
 		return made;
 	if (give < 0) /* fewer turns between the two; the default size will do as well */
 		(void)fcntl(data, F_SETPIPE_SZ, PIPE_BYTES);
-	int sent = send_question(r->socket, what, (int[]){give < 0 ? data : give, answer}, err);
-	if (sent < 0)
-		return sent;
+	const int fds[] = {give < 0 ? data : give, answer};
+	if (fd_send(r->socket, what, strlen(what), fds, 2, 0) < 0)
+		return err_sys(err, "ask hull-registry");
 	*ret = (struct registry_call){TAKE_FD(call.data), TAKE_FD(call.answer)};
 	return 0;
 }

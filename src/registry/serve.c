@@ -6,7 +6,6 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -91,27 +90,16 @@ static void *answer(void *ctx)
 /* One packet with its two descriptors, into q: 1, or 0 at the end. */
 static int receive(int fd, struct question *q, struct err *err)
 {
-	union {
-		char room[CMSG_SPACE(2 * sizeof(int))];
-		struct cmsghdr align;
-	} control;
-	struct iovec text = {.iov_base = q->text, .iov_len = REGISTRY_LINE};
-	struct msghdr msg = {.msg_iov = &text,
-			     .msg_iovlen = 1,
-			     .msg_control = control.room,
-			     .msg_controllen = sizeof(control.room)};
-	ssize_t n;
 	int fds[2];
+	size_t n_fds = 2;
 
-	do
-		n = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC);
-	while (n < 0 && errno == EINTR);
+	ssize_t n = fd_receive(fd, q->text, REGISTRY_LINE, fds, &n_fds);
 	if (n <= 0)
 		return n < 0 ? err_sys(err, "wait for a question") : 0;
-	const struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
-	if (!c || c->cmsg_type != SCM_RIGHTS || c->cmsg_len != CMSG_LEN(sizeof(fds)))
+	if (n_fds != 2) {
+		auto_close(&fds[0]);
 		return err_set(err, EPROTO, "a question without its two descriptors");
-	memcpy(fds, CMSG_DATA(c), sizeof(fds));
+	}
 	q->text[n] = '\0';
 	q->data = fds[0];
 	q->answer = fds[1];

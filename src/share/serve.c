@@ -104,27 +104,16 @@ void share_pass(int fd)
 
 static ssize_t write_message(int fd, struct iovec *iov, int n, void *ctx)
 {
-	union {
-		struct cmsghdr head;
-		char bytes[CMSG_SPACE(sizeof(passing))];
-	} control = {.head = {.cmsg_level = SOL_SOCKET,
-			      .cmsg_type = SCM_RIGHTS,
-			      .cmsg_len = CMSG_LEN(sizeof(passing))}};
-	struct msghdr message = {.msg_iov = iov, .msg_iovlen = (size_t)n};
 	struct fuse_out_header out;
+	int file = passing;
 
 	(void)ctx;
+	passing = -1;
 	memcpy(&out, iov[0].iov_base, sizeof(out)); /* how libfuse begins each */
 	take_setid(iov, n);
-	if (passing >= 0) {
-		memcpy(CMSG_DATA(&control.head), &passing, sizeof(passing));
-		message.msg_control = &control;
-		message.msg_controllen = sizeof(control);
-	}
-	passing = -1;
 	if (out.unique == 0) /* asked by who wants no answer */
 		return out.len;
-	return sendmsg(fd, &message, MSG_NOSIGNAL);
+	return fd_sendv(fd, iov, (size_t)n, &file, file >= 0, 0);
 }
 
 static void op_init(void *ctx, struct fuse_conn_info *conn)

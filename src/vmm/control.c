@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -90,40 +89,28 @@ static int serve(struct control *c, const char **ret_number, struct err *err)
 
 /* --- the socket --- */
 
-/* All that came are taken, so that none stays open unknown; those beyond the bound were cut off by
- * the kernel. */
-static void take_fds(struct msghdr *msg, struct control_call *call)
+/* The bytes of the next packet, which is in c->request; 0 at the end, negative when there is none
+ * or not all of it came. */
+static ssize_t receive(struct control *c)
 {
-	call->n_fds = 0;
-	for (struct cmsghdr *cm = CMSG_FIRSTHDR(msg); cm; cm = CMSG_NXTHDR(msg, cm)) {
-		if (cm->cmsg_level != SOL_SOCKET || cm->cmsg_type != SCM_RIGHTS)
-			continue;
-		size_t n = (cm->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		memcpy(call->fds, CMSG_DATA(cm), n * sizeof(int));
-		call->n_fds = n;
-	}
+	struct control_call *call = &c->call;
+
+	call->n_fds = CONTROL_FDS_MAX;
+	ssize_t n = fd_receive(c->fd, c->request, CONTROL_REQUEST_MAX, call->fds, &call->n_fds);
+	if (n > 0)
+		c->request[n] = '\0';
+	return n;
 }
 
-/* The bytes of the next packet; 0 at the end, negative when there is none. */
-static ssize_t receive(struct control *c, int *ret_flags)
+/* Why what came is no request; 0: it is one. */
+static int judge(const struct control *c, ssize_t n, int code, struct err *err)
 {
-	union {
-		struct cmsghdr align;
-		char space[CMSG_SPACE(sizeof(int) * CONTROL_FDS_MAX)];
-	} space;
-	struct iovec iov = {c->request, CONTROL_REQUEST_MAX};
-	struct msghdr msg = {.msg_iov = &iov,
-			     .msg_iovlen = 1,
-			     .msg_control = &space,
-			     .msg_controllen = sizeof(space)};
-
-	ssize_t n = recvmsg(c->fd, &msg, MSG_CMSG_CLOEXEC);
-	if (n <= 0)
-		return n;
-	take_fds(&msg, &c->call);
-	c->request[n] = '\0';
-	*ret_flags = msg.msg_flags;
-	return n;
+	if (n < 0 && code == E2BIG)
+		return err_set(err, E2BIG, "not all descriptors of the request came");
+	if (n < 0 || strlen(c->request) != (size_t)n)
+		return err_set(err, E2BIG, "a request is a text of at most %d bytes",
+			       CONTROL_REQUEST_MAX);
+	return 0;
 }
 
 static int requested(void *ctx, int fd, uint32_t events, struct err *err)
@@ -131,26 +118,23 @@ static int requested(void *ctx, int fd, uint32_t events, struct err *err)
 	struct control *c = ctx;
 	struct err failure = ERR_INIT;
 	const char *number = "0"; /* of what has none */
-	int flags = 0, r;
+	int r;
 
 	(void)fd;
 	(void)events;
 	(void)err;
-	c->call.len = c->call.n_fds = 0;
+	c->call.len = 0;
 	c->call.answer[0] = '\0';
-	ssize_t n = receive(c, &flags);
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+	ssize_t n = receive(c);
+	int code = n < 0 ? errno : 0;
+	if (code == EAGAIN)
 		return 0;
-	if (n <= 0) {
+	if (n == 0 || (n < 0 && code != EMSGSIZE && code != E2BIG)) {
 		watch_remove(&c->watch);
 		return 0;
 	}
-	if (flags & MSG_TRUNC || strlen(c->request) != (size_t)n)
-		r = err_set(&failure, E2BIG, "a request is a text of at most %d bytes",
-			    CONTROL_REQUEST_MAX);
-	else if (flags & MSG_CTRUNC)
-		r = err_set(&failure, E2BIG, "not all descriptors of the request came");
-	else
+	r = judge(c, n, code, &failure);
+	if (r == 0)
 		r = serve(c, &number, &failure);
 	for (size_t i = 0; i < c->call.n_fds; i++) /* before whoever sent them hears of it */
 		auto_close(&c->call.fds[i]);

@@ -149,10 +149,9 @@ void queue_unpop(struct queue *q)
 
 void queue_push(struct queue *q, uint16_t head, uint32_t written)
 {
-	volatile uint32_t *element = (volatile void *)&q->used[RING];
-
 	if (!q->ready) /* switched off meanwhile */
 		return;
+	volatile uint32_t *element = (volatile void *)&q->used[RING];
 	element += (size_t)2 * (q->next_used % q->size);
 	element[0] = head;
 	element[1] = written;

@@ -318,24 +318,12 @@ static int load_listener(int sock)
 
 static int receive_listener(int sock, char *text, size_t size)
 {
-	union {
-		struct cmsghdr head;
-		char space[CMSG_SPACE(sizeof(int))];
-	} control;
-	struct iovec part = {text, size - 1};
-	struct msghdr msg = {
-		.msg_iov = &part,
-		.msg_iovlen = 1,
-		.msg_control = control.space,
-		.msg_controllen = sizeof(control.space),
-	};
+	size_t n_fds = 1;
 	int fd = -1;
 
-	ssize_t n = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC);
-	if (n <= 0 || !CMSG_FIRSTHDR(&msg))
-		return -1;
-	text[n] = '\0';
-	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(fd));
+	ssize_t n = fd_receive(sock, text, size - 1, &fd, &n_fds);
+	if (n > 0)
+		text[n] = '\0';
 	return fd;
 }
 

@@ -244,23 +244,15 @@ TEST(so_many_requests_are_on_their_way_and_no_more)
 TEST(descriptors_go_with_a_request)
 {
 	AUTO(bench_done) struct bench b;
-	char space[CMSG_SPACE(sizeof(int) * 2)];
-	struct iovec iov;
-	struct msghdr msg = {.msg_iov = &iov,
-			     .msg_iovlen = 1,
-			     .msg_control = space,
-			     .msg_controllen = sizeof(space)};
+	int fds[2];
+	size_t n_fds = 2;
 
 	bench_init(&b);
-	iov = (struct iovec){b.request, sizeof(b.request)};
 	int sent[ASK_FDS_MAX + 1] = {b.keeper, b.monitor};
 	struct ask_request request = {.text = "disk", .fds = sent, .n_fds = 2};
 	asker_ask(b.asker, &request, answered, &b);
-	EXPECT_EQ(recvmsg(b.monitor, &msg, MSG_CMSG_CLOEXEC), 6);
-	struct cmsghdr *cm = CMSG_FIRSTHDR(&msg);
-	EXPECT(cm && cm->cmsg_type == SCM_RIGHTS && cm->cmsg_len == CMSG_LEN(sizeof(int) * 2));
-	int fds[2];
-	memcpy(fds, CMSG_DATA(cm), sizeof(fds));
+	EXPECT_EQ(fd_receive(b.monitor, b.request, sizeof(b.request), fds, &n_fds), 6);
+	EXPECT_EQ(n_fds, 2);
 	auto_close(&fds[0]);
 	auto_close(&fds[1]);
 	request.n_fds = ASK_FDS_MAX + 1;

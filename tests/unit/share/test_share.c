@@ -445,23 +445,17 @@ static int open_with_fd(struct kit *k, uint64_t node, uint32_t flags, struct fus
 		struct fuse_open_in in;
 	} m = {{.len = sizeof(m), .opcode = FUSE_OPEN, .unique = 800, .nodeid = node},
 	       {.flags = flags}};
-	struct fuse_out_header head = {0};
-	union {
-		struct cmsghdr head;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} control = {0};
-	struct iovec iov[2] = {{&head, sizeof(head)}, {ret, sizeof(*ret)}};
-	struct msghdr message = {.msg_iov = iov,
-				 .msg_iovlen = 2,
-				 .msg_control = &control,
-				 .msg_controllen = sizeof(control)};
+	struct {
+		struct fuse_out_header head;
+		struct fuse_open_out out;
+	} answer = {0};
+	size_t n_fds = 1;
 	int fd = -1;
 
 	if (send(k->wire, &m, sizeof(m), 0) != sizeof(m) ||
-	    recvmsg(k->wire, &message, MSG_CMSG_CLOEXEC) < 0 || head.error)
+	    fd_receive(k->wire, &answer, sizeof(answer), &fd, &n_fds) < 0 || answer.head.error)
 		return -1;
-	if (message.msg_controllen > 0)
-		memcpy(&fd, CMSG_DATA(&control.head), sizeof(fd));
+	*ret = answer.out;
 	return fd;
 }
 

@@ -236,20 +236,8 @@ static void reply(const struct kit *k, uint64_t number, const void *body, size_t
 {
 	struct fuse_out_header out = {.len = (uint32_t)(sizeof(out) + n), .unique = number};
 	struct iovec iov[2] = {{&out, sizeof(out)}, {(void *)(uintptr_t)body, n}};
-	union {
-		struct cmsghdr head;
-		char bytes[CMSG_SPACE(sizeof(fd))];
-	} control = {.head = {.cmsg_level = SOL_SOCKET,
-			      .cmsg_type = SCM_RIGHTS,
-			      .cmsg_len = CMSG_LEN(sizeof(fd))}};
-	struct msghdr message = {.msg_iov = iov, .msg_iovlen = 2};
 
-	memcpy(CMSG_DATA(&control.head), &fd, sizeof(fd));
-	if (fd >= 0) {
-		message.msg_control = &control;
-		message.msg_controllen = sizeof(control);
-	}
-	(void)!sendmsg(k->ours, &message, 0);
+	(void)!fd_sendv(k->ours, iov, 2, &fd, fd >= 0, 0);
 }
 
 static struct fuse_out_header answer_at(const struct kit *k, uint64_t at)
@@ -512,24 +500,11 @@ TEST(of_several_descriptors_in_one_answer_none_stays_open)
 {
 	AUTO_KIT struct kit k;
 	struct fuse_out_header out = {.len = sizeof(out), .unique = 999};
-	struct iovec iov = {&out, sizeof(out)};
 
 	EXPECT_EQ(kit_init(&k), 0);
 	AUTO_CLOSE int fd = memfd_create("file", MFD_CLOEXEC);
-	int fds[] = {fd, fd, fd};
-	union {
-		struct cmsghdr head;
-		char bytes[CMSG_SPACE(sizeof(fds))];
-	} control = {.head = {.cmsg_level = SOL_SOCKET,
-			      .cmsg_type = SCM_RIGHTS,
-			      .cmsg_len = CMSG_LEN(sizeof(fds))}};
-	struct msghdr message = {.msg_iov = &iov,
-				 .msg_iovlen = 1,
-				 .msg_control = &control,
-				 .msg_controllen = sizeof(control)};
-	memcpy(CMSG_DATA(&control.head), fds, sizeof(fds));
 	int before = lowest_free();
-	EXPECT_EQ(sendmsg(k.ours, &message, 0), sizeof(out));
+	EXPECT_EQ(fd_send(k.ours, &out, sizeof(out), (int[]){fd, fd, fd}, 3, 0), sizeof(out));
 	go_on(&k, 20);
 	EXPECT_EQ(lowest_free(), before);
 }
