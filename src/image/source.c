@@ -233,7 +233,7 @@ static int refill_plain(struct source *s, const void **ret, size_t *ret_n, struc
 /* Gets, counts and hashes more of the tar when all was taken; s->n stays 0 at the end. */
 static int refill(struct source *s, struct err *err)
 {
-	const void *bytes = NULL;
+	const void *bytes = "";
 	size_t n = 0;
 
 	if (s->n > 0)
