@@ -269,12 +269,18 @@ static void settle(struct net *n)
 		virtio_elsewhere(&n->v, false);
 }
 
-/* What the guest reads beside the address: whether there is a carrier. */
+/* Whether the guest reads of a carrier. */
+static bool has_carrier(const struct net *n)
+{
+	return n->v.ops->features & 1ULL << VIRTIO_NET_F_STATUS;
+}
+
 static void show(struct net *n, bool carrier)
 {
-	struct virtio_net_config config = {.status = htole16(carrier ? VIRTIO_NET_S_LINK_UP : 0),
-					   .max_virtqueue_pairs = htole16((uint16_t)n->n_pairs)};
+	struct virtio_net_config config = {.max_virtqueue_pairs = htole16((uint16_t)n->n_pairs)};
 
+	if (has_carrier(n) && carrier)
+		config.status = htole16(VIRTIO_NET_S_LINK_UP);
 	memcpy(config.mac, n->mac, MAC_LEN);
 	memcpy(n->v.config, &config, n->v.config_len);
 	n->carrier = carrier;
@@ -514,9 +520,7 @@ static size_t config_len(const struct net *n)
 {
 	if (n->n_pairs > 1)
 		return offsetof(struct virtio_net_config, mtu);
-	if (n->v.ops->features & 1ULL << VIRTIO_NET_F_STATUS)
-		return offsetof(struct virtio_net_config, max_virtqueue_pairs);
-	return MAC_LEN;
+	return has_carrier(n) ? offsetof(struct virtio_net_config, max_virtqueue_pairs) : MAC_LEN;
 }
 
 static int pair_init(struct net *n, unsigned i, struct loop *loop, struct err *err)

@@ -141,7 +141,7 @@ static const struct wire_ops stream_ops = {.next = next, .is_ready = is_ready, .
 
 static bool is_stream(int fd)
 {
-	struct sockaddr_storage peer;
+	struct sockaddr_storage peer = {0};
 	socklen_t peer_len = sizeof(peer), len = sizeof(int);
 	int type = 0;
 

@@ -32,8 +32,8 @@ struct wire_ops {
 	void (*send)(struct wire *w, const struct chain *c);
 	/* The driver agreed on these features of virtio. From any thread. NULL: all are kept. */
 	void (*agree)(struct wire *w, uint64_t features);
-	/* Whether frames come from now on is `on`; false: it cannot be told so. NULL: there is
-	 * never more than one of the kind in a device. */
+	/* Frames come by this wire from now on, or none do, of a device's several; false when it
+	 * cannot be told so. NULL: there is never more than one of the kind in a device. */
 	bool (*attach)(struct wire *w, bool on);
 };
 
