@@ -26,7 +26,7 @@
 enum {
 	LENGTH = sizeof(uint32_t),
 	IN_BEGIN = WIRE_HEADER - LENGTH, /* room for the first frame's header */
-	IN_SIZE = IN_BEGIN + 2 * (LENGTH + STREAM_FRAME_MAX),
+	IN_SIZE = IN_BEGIN + LENGTH + STREAM_FRAME_MAX,
 	OUT_SIZE = LENGTH + STREAM_FRAME_MAX,
 };
 
@@ -55,7 +55,7 @@ static void make_room(struct stream *s)
 {
 	size_t have = s->in_end - s->in_at;
 
-	if (have > 0 && IN_SIZE - s->in_at >= LENGTH + STREAM_FRAME_MAX)
+	if (s->in_at == IN_BEGIN)
 		return;
 	memmove(s->in + IN_BEGIN, s->in + s->in_at, have);
 	s->in_at = IN_BEGIN;
