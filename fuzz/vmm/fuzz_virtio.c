@@ -5,8 +5,9 @@
  * Devices begin as a good driver leaves them, so that the first act may already be a queue's.
  *
  * The tap is a socket here, so that what is asked of a tap, or of vhost, is answered with yes
- * (ioctl).
+ * (ioctl). That a stream is at its end is said to nobody (write).
  */
+#include <endian.h>
 #include <fcntl.h>
 #include <linux/fuse.h>
 #include <linux/vhost.h>
@@ -37,16 +38,18 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 int __wrap_ioctl(int fd, unsigned long request, ...);
+ssize_t __real_write(int fd, const void *bytes, size_t n);
+ssize_t __wrap_write(int fd, const void *bytes, size_t n);
 
 enum { DISKS = 2, PAIRS = 2, QUEUES = 2 * PAIRS + 1 };
-enum { DEVICES = DISKS + 7, SECTORS = 32, USED_MEMORY = 0x40000, ACTS_MAX = 512 };
+enum { DEVICES = DISKS + 8, SECTORS = 32, USED_MEMORY = 0x40000, ACTS_MAX = 512 };
 
 struct world {
 	struct gmem *mem;
 	struct block disks[DISKS], place; /* place: for one that comes */
 	struct port port;
 	struct virtio rng;
-	struct net net;
+	struct net net, streamed;
 	struct fs fs;
 	struct balloon balloon;
 	struct hotmem hotmem;
@@ -54,6 +57,7 @@ struct world {
 	struct loop *loop;
 	int files[DISKS], host;
 	int taps[PAIRS], wire; /* both ends of the network */
+	int stream, peer; /* and of the one over a stream */
 	int share, other; /* its end, and the share's */
 };
 
@@ -91,6 +95,11 @@ int __wrap_ioctl(int fd, unsigned long request, ...)
 		*va_arg(more, uint64_t *) = UINT64_MAX;
 	va_end(more);
 	return 0;
+}
+
+ssize_t __wrap_write(int fd, const void *bytes, size_t n)
+{
+	return fd == STDERR_FILENO ? (ssize_t)n : __real_write(fd, bytes, n);
 }
 
 static void make_disks(struct world *w)
@@ -135,6 +144,21 @@ static void make_network_and_share(struct world *w)
 	w->bus.devices[w->bus.n++] = &w->fs.v;
 }
 
+static void make_streamed(struct world *w)
+{
+	const struct net_config config = {.stream = &w->stream, .n_pairs = 1};
+	struct err err = ERR_INIT;
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
+		abort();
+	w->stream = pair[0];
+	w->peer = pair[1];
+	if (net_init(&w->streamed, &config, w->loop, w->mem, &err) < 0)
+		abort();
+	w->bus.devices[w->bus.n++] = &w->streamed.v;
+}
+
 static void make(struct world *w)
 {
 	struct err err = ERR_INIT;
@@ -159,6 +183,7 @@ static void make(struct world *w)
 	w->bus.devices[w->bus.n++] = &w->hotmem.v;
 	hotmem_ask(&w->hotmem, GMEM_ROOM_ALIGN / 2);
 	w->bus.devices[w->bus.n++] = &w->place.v;
+	make_streamed(w);
 	for (unsigned i = 0; i < w->bus.n; i++)
 		rig_start(w->bus.devices[i], 0);
 }
@@ -173,6 +198,7 @@ static void done(struct world *w)
 	port_done(&w->port);
 	virtio_done(&w->rng);
 	net_done(&w->net);
+	net_done(&w->streamed);
 	fs_done(&w->fs);
 	balloon_done(&w->balloon);
 	hotmem_done(&w->hotmem);
@@ -182,6 +208,8 @@ static void done(struct world *w)
 	for (int i = 0; i < PAIRS; i++)
 		auto_close(&w->taps[i]);
 	auto_close(&w->wire);
+	auto_close(&w->stream);
+	auto_close(&w->peer);
 	auto_close(&w->other);
 	auto_close(&w->share);
 }
@@ -258,6 +286,23 @@ static void host(struct world *w, struct input *in)
 	skip(in, n);
 }
 
+/* The same from the stream: a frame behind its length; or as it is, and nothing is read. */
+static void stream_frame(struct world *w, const uint8_t *bytes, size_t n, size_t given)
+{
+	static uint8_t heard[2 * 65536];
+	uint32_t length = htobe32((uint32_t)n);
+	struct iovec iov[] = {{&length, sizeof(length)}, {(void *)(uintptr_t)bytes, n}};
+
+	if (n == 0 && given == 0)
+		auto_close(&w->peer);
+	if (w->peer < 0)
+		return;
+	ssize_t r = given % 2 ? write(w->peer, bytes, given) : writev(w->peer, iov, 2);
+	while (given % 2 == 0 && read(w->peer, heard, sizeof(heard)) > 0)
+		;
+	(void)r;
+}
+
 /* A frame from the wire, longer than the input by zeros; what the guest sent is thrown away. */
 static void frame(struct world *w, struct input *in)
 {
@@ -271,6 +316,7 @@ static void frame(struct world *w, struct input *in)
 	if (given > 0)
 		memcpy(bytes, in->data, given);
 	skip(in, given);
+	stream_frame(w, bytes, n, given);
 	ssize_t r = write(w->wire, bytes, n);
 	while (read(w->wire, bytes, sizeof(bytes)) > 0)
 		;

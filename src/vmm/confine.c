@@ -31,10 +31,11 @@ static const struct {
 	enum filter_argument argument;
 } rules[] = {
 	{SYS_ioctl, ROLE(VCPU), KVM_RUN}, /* first, being what a vCPU does */
-	{SYS_write, ALL, 0}, /* eventfds: notify, interrupt, end; the serial line; a last word */
+	{SYS_write, ALL, 0}, /* eventfds: notify, interrupt, end; the serial line; the rest of a
+			      * stream's frame; a last word */
 	{SYS_futex, ALL, 0}, /* a device's lock */
 	{SYS_epoll_wait, LOOPS, 0}, /* for what there is to do */
-	{SYS_read, LOOPS, 0}, /* eventfds, frames of the tap */
+	{SYS_read, LOOPS, 0}, /* eventfds, frames of tap or stream */
 	{SYS_preadv2, ROLE(DISKS), 0}, /* reading what the host has of a disk in memory */
 	{SYS_preadv, ROLE(DISKS) | ROLE(POOL), 0}, /* reading disks */
 	{SYS_pwritev, ROLE(DISKS), 0}, /* writing them */
@@ -47,9 +48,9 @@ static const struct {
 	{SYS_preadv2, ROLE(SHARE), 0}, /* reading such a file */
 	{SYS_close, ROLE(SHARE), 0}, /* which the guest has closed */
 	{SYS_epoll_ctl, ROLE(MAIN) | ROLE(SHARE),
-	 0}, /* whether channel, tap, share are waited for */
+	 0}, /* whether channel, tap, stream, share are waited for */
 	{SYS_readv, ROLE(MAIN), 0}, /* channel to guest */
-	{SYS_writev, ROLE(MAIN), 0}, /* guest to channel, tap */
+	{SYS_writev, ROLE(MAIN), 0}, /* guest to channel, tap, stream */
 	{SYS_getrandom, ROLE(MAIN), 0}, /* the entropy device */
 	{SYS_madvise, ROLE(MAIN), MADV_DONTNEED, FILTER_THIRD}, /* memory the guest gives back */
 	{SYS_recvmsg, ROLE(MAIN), 0}, /* requests, and the descriptors they bring */

@@ -121,6 +121,17 @@ static int set_net(struct options *o, char *text, struct err *err)
 	return parse_pairs(text, "--net", o->vmm.taps, &o->vmm.n_taps, err);
 }
 
+/* "FD:MAC" */
+static int set_stream(struct options *o, char *text, struct err *err)
+{
+	char *colon = strchr(text, ':');
+
+	if (!colon || !vmm_parse_mac(colon + 1, o->vmm.mac))
+		return err_set(err, EINVAL, "--stream: not FD:MAC");
+	*colon = '\0';
+	return parse_fd(text, "--stream", &o->vmm.stream, err);
+}
+
 /* "DEVICE:read|write:BYTES:REQUESTS" */
 static int add_limit(struct options *o, char *text, struct err *err)
 {
@@ -198,6 +209,7 @@ enum {
 	OPT_PORT,
 	OPT_DISK,
 	OPT_NET,
+	OPT_STREAM,
 	OPT_VHOST,
 	OPT_SHARE,
 	OPT_LIMIT,
@@ -220,6 +232,7 @@ static const struct option options[] = {
 	{"port", required_argument, NULL, OPT_PORT},
 	{"disk", required_argument, NULL, OPT_DISK},
 	{"net", required_argument, NULL, OPT_NET},
+	{"stream", required_argument, NULL, OPT_STREAM},
 	{"vhost", required_argument, NULL, OPT_VHOST},
 	{"share", required_argument, NULL, OPT_SHARE},
 	{"limit", required_argument, NULL, OPT_LIMIT},
@@ -256,6 +269,8 @@ static int take_option(struct options *o, int opt, char *value, struct err *err)
 		return add_disk(o, value, err);
 	case OPT_NET:
 		return set_net(o, value, err);
+	case OPT_STREAM:
+		return set_stream(o, value, err);
 	case OPT_VHOST:
 		return parse_pairs(value, "--vhost", o->vmm.vhosts, &o->vmm.n_vhosts, err);
 	case OPT_SHARE:
@@ -328,6 +343,7 @@ int main(int argc, char **argv)
 				    .control = -1,
 				    .channel = -1,
 				    .port = "",
+				    .stream = -1,
 				    .share = -1}};
 	struct vmm_report report;
 	struct err err = ERR_INIT;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A frame from the tap is read into a buffer of the monitor's, for its size decides how many of the
- * guest's buffers it takes (mergeable buffers, section 5.1.6.4); a frame to the tap goes straight
- * from the guest's memory. The header of virtio in front of each is the tap's own as well.
+ * A frame from the wire is read into a buffer of the monitor's, for its size decides how many of
+ * the guest's buffers it takes (mergeable buffers, section 5.1.6.4); a frame to the wire goes
+ * straight from the guest's memory, and stays there while the wire is not ready for it.
  *
  * Who serves a pair is decided whenever the device is served (settle()): the kernel is set up not
  * before a driver is ready, by the loop's thread, so that neither a start nor a processor waits for
@@ -13,16 +13,12 @@
 #include <endian.h>
 #include <errno.h>
 #include <linux/if_ether.h>
-#include <linux/if_tun.h>
 #include <linux/virtio_ids.h>
 #include <linux/virtio_net.h>
-#include <net/if.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/ioctl.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -31,7 +27,7 @@
 #include "base/loop.h"
 #include "vmm/state.h"
 
-enum { HEADER = sizeof(struct virtio_net_hdr_mrg_rxbuf), MAC_LEN = 6 };
+enum { MAC_LEN = 6 };
 
 static struct queue *queue_of(const struct net_pair *p, unsigned way)
 {
@@ -42,9 +38,7 @@ static struct queue *queue_of(const struct net_pair *p, unsigned way)
 
 static void read_frame(struct net_pair *p)
 {
-	ssize_t r = read(p->tap, p->frame, NET_FRAME_MAX);
-
-	p->waiting = r > HEADER ? (size_t)r : 0;
+	p->waiting = p->wire->ops->next(p->wire, &p->frame);
 	p->counted = false;
 }
 
@@ -95,7 +89,7 @@ static enum spread spread(const struct net_pair *p, struct queue *q, struct merg
 	return how;
 }
 
-/* Whether the tap is to be watched: the guest has room for more, and may have it now. */
+/* Whether the wire is to be watched: the guest has room for more, and may have it now. */
 static bool receive(struct net_pair *p)
 {
 	struct net *n = p->net;
@@ -105,8 +99,9 @@ static bool receive(struct net_pair *p)
 
 	size_t untold = 0; /* bytes, as in virtio_each() */
 	bool room = true;
+	int left = QUEUE_MAX;
 
-	for (int left = QUEUE_MAX; left > 0; left--) {
+	for (; left > 0; left--) {
 		if (p->waiting == 0)
 			read_frame(p);
 		if (p->waiting == 0)
@@ -125,21 +120,29 @@ static bool receive(struct net_pair *p)
 		}
 	}
 	virtio_tell(&n->v, q);
+	if (left == 0) /* the watch of a wire that was hung up does not tell of the rest */
+		virtio_kick(&n->v);
 	return room;
 }
 
 /* --- from the guest --- */
 
+static bool is_ready(const struct net_pair *p)
+{
+	return !p->wire->ops->is_ready || p->wire->ops->is_ready(p->wire);
+}
+
 static int64_t send_chain(struct virtio *v, const struct chain *c)
 {
 	struct net *n = (struct net *)v;
+	struct net_pair *p = n->sending;
 
-	if (c->out_bytes >= HEADER + ETH_HLEN && c->out_bytes <= NET_FRAME_MAX) {
-		if (!throttle_pass(&n->throttle, NET_FROM_GUEST, c->out_bytes))
+	if (c->out_bytes >= WIRE_HEADER + ETH_HLEN && c->out_bytes <= WIRE_FRAME_MAX) {
+		/* asked before the throttle, which counts what it lets pass */
+		p->full = !is_ready(p);
+		if (p->full || !throttle_pass(&n->throttle, NET_FROM_GUEST, c->out_bytes))
 			return VIRTIO_LATER;
-		/* a frame that the tap does not take is lost, as on any wire */
-		ssize_t r = writev(n->sending->tap, c->iov, c->n_out);
-		(void)r;
+		p->wire->ops->send(p->wire, c);
 	}
 	return 0;
 }
@@ -174,7 +177,7 @@ static struct vhost_pair stands_on(const struct net_pair *p)
 				   .kicks = n->kicks + first,
 				   .call = n->v.irq,
 				   .fault = n->fault,
-				   .tap = p->tap,
+				   .tap = p->wire->fd,
 				   .features = n->v.features};
 }
 
@@ -205,21 +208,20 @@ static void vhost_on(struct net_pair *p)
 		p->vhost.fd = -1;
 }
 
-/* The tap gives frames to pairs that the guest uses, and to no other. */
+/* The wire gives frames to pairs that the guest uses, and to no other. */
 static void attach(struct net_pair *p, bool on)
 {
-	struct ifreq ifr = {.ifr_flags = on ? IFF_ATTACH_QUEUE : IFF_DETACH_QUEUE};
-	struct err ignored = ERR_INIT; /* fails when the tap is gone */
+	struct err ignored = ERR_INIT; /* fails when the wire is gone */
 
 	if (p->attached == on)
 		return;
 	if (!on)
 		(void)!watch_move(p->watch, -1, 0, &ignored);
-	if (ioctl(p->tap, TUNSETQUEUE, &ifr) < 0)
+	if (!p->wire->ops->attach(p->wire, on))
 		return;
 	p->attached = on;
 	if (on)
-		(void)!watch_move(p->watch, p->tap, 0, &ignored);
+		(void)!watch_move(p->watch, p->wire->fd, 0, &ignored);
 }
 
 static bool is_limited(const struct net *n)
@@ -267,18 +269,54 @@ static void settle(struct net *n)
 		virtio_elsewhere(&n->v, false);
 }
 
+/* Whether the guest reads of a carrier. */
+static bool has_carrier(const struct net *n)
+{
+	return n->v.ops->features & 1ULL << VIRTIO_NET_F_STATUS;
+}
+
+static void show(struct net *n, bool carrier)
+{
+	struct virtio_net_config config = {.max_virtqueue_pairs = htole16((uint16_t)n->n_pairs)};
+
+	if (has_carrier(n) && carrier)
+		config.status = htole16(VIRTIO_NET_S_LINK_UP);
+	memcpy(config.mac, n->mac, MAC_LEN);
+	memcpy(n->v.config, &config, n->v.config_len);
+	n->carrier = carrier;
+}
+
+/* The machine goes on; the guest sees what it would when a cable is pulled out. */
+static void lose_carrier(struct net *n, const char *why)
+{
+	char line[160];
+
+	show(n, false);
+	virtio_config_changed(&n->v);
+	int len = snprintf(line, sizeof(line), "hull-monitor: network: %s; it has no carrier now\n",
+			   why);
+	ssize_t r = write(STDERR_FILENO, line, (size_t)len); /* nobody may be there to hear it */
+	(void)r;
+}
+
 static void serve_pair(struct net_pair *p)
 {
-	struct err ignored = ERR_INIT;
+	struct err ignored = ERR_INIT; /* fails when the wire is gone */
 	bool more = false;
 
+	p->full = false;
 	if (!p->vhost.serving) {
 		p->net->sending = p;
 		virtio_each(&p->net->v, NET_WAYS * p->index + NET_FROM_GUEST, send_chain);
 		more = receive(p);
+		p->full = p->full || !is_ready(p);
 	}
-	(void)!watch_events(p->watch, more ? EPOLLIN : 0,
-			    &ignored); /* fails when the tap is gone */
+	if (p->wire->lost && p->net->carrier) {
+		lose_carrier(p->net, p->wire->lost);
+		(void)!watch_move(p->watch, -1, 0, &ignored);
+	}
+	uint32_t events = (more ? (uint32_t)EPOLLIN : 0) | (p->full ? (uint32_t)EPOLLOUT : 0);
+	(void)!watch_events(p->watch, events, &ignored);
 }
 
 static void serve(struct virtio *v)
@@ -306,26 +344,12 @@ static void stop(struct virtio *v)
 	virtio_kick(v);
 }
 
-/* The tap must hand over only what the driver agreed to take. */
 static void start(struct virtio *v)
 {
-	static const struct {
-		unsigned feature, offload;
-	} offloads[] = {
-		{VIRTIO_NET_F_GUEST_CSUM, TUN_F_CSUM},
-		{VIRTIO_NET_F_GUEST_TSO4, TUN_F_TSO4},
-		{VIRTIO_NET_F_GUEST_TSO6, TUN_F_TSO6},
-		{VIRTIO_NET_F_GUEST_ECN, TUN_F_TSO_ECN},
-	};
-	int tap = ((const struct net *)v)->pairs[0].tap;
-	unsigned long wanted = 0;
+	struct wire *w = ((const struct net *)v)->pairs[0].wire;
 
-	for (size_t i = 0; i < sizeof(offloads) / sizeof(offloads[0]); i++) {
-		if (v->features & 1ULL << offloads[i].feature)
-			wanted |= offloads[i].offload;
-	}
-	if (ioctl(tap, TUNSETOFFLOAD, wanted) < 0)
-		(void)ioctl(tap, TUNSETOFFLOAD, 0UL);
+	if (w->ops->agree)
+		w->ops->agree(w, v->features);
 }
 
 static void reset(struct virtio *v)
@@ -340,7 +364,7 @@ static void reset(struct virtio *v)
 
 /* --- what the loop hears --- */
 
-static int tap_ready(void *ctx, int fd, uint32_t events, struct err *err)
+static int wire_ready(void *ctx, int fd, uint32_t events, struct err *err)
 {
 	struct err ignored = ERR_INIT;
 	struct net_pair *p = ctx;
@@ -349,7 +373,7 @@ static int tap_ready(void *ctx, int fd, uint32_t events, struct err *err)
 	(void)fd;
 	(void)err;
 	(void)pthread_mutex_lock(&v->lock);
-	if (events & (EPOLLHUP | EPOLLERR)) /* the interface was removed: told without end */
+	if (events & (EPOLLHUP | EPOLLERR)) /* told without end: what is left is read as asked */
 		(void)!watch_move(p->watch, -1, 0, &ignored);
 	if (virtio_alive(v) && p->index < p->net->used)
 		serve_pair(p);
@@ -422,51 +446,81 @@ static int load(struct virtio *v, struct state_reader *from, struct err *err)
 		       : err_set(err, EINVAL, "it has no such number of queues");
 }
 
-#define FEATURES                                                                                   \
-	(1ULL << VIRTIO_NET_F_MAC | 1ULL << VIRTIO_NET_F_MRG_RXBUF | 1ULL << VIRTIO_NET_F_CSUM |   \
-	 1ULL << VIRTIO_NET_F_HOST_TSO4 | 1ULL << VIRTIO_NET_F_HOST_TSO6 |                         \
-	 1ULL << VIRTIO_NET_F_HOST_ECN | 1ULL << VIRTIO_NET_F_GUEST_CSUM |                         \
-	 1ULL << VIRTIO_NET_F_GUEST_TSO4 | 1ULL << VIRTIO_NET_F_GUEST_TSO6 |                       \
-	 1ULL << VIRTIO_NET_F_GUEST_ECN)
+/* The wire is a new one and has a carrier; the address is what the guest knows it by. */
+static int load_stream(struct virtio *v, struct state_reader *from, struct err *err)
+{
+	struct net *n = (struct net *)v;
+	struct virtio_net_config was = {0};
+
+	(void)from;
+	memcpy(&was, v->config, v->config_len);
+	if (memcmp(was.mac, n->mac, MAC_LEN) != 0)
+		return err_set(err, EINVAL, "its address is another than it was");
+	show(n, true);
+	if (!(le16toh(was.status) & VIRTIO_NET_S_LINK_UP))
+		virtio_config_changed(v);
+	return 0;
+}
+
+#define EVERY_WIRE (1ULL << VIRTIO_NET_F_MAC | 1ULL << VIRTIO_NET_F_MRG_RXBUF)
+#define OFFLOADS                                                                                   \
+	(1ULL << VIRTIO_NET_F_CSUM | 1ULL << VIRTIO_NET_F_HOST_TSO4 |                              \
+	 1ULL << VIRTIO_NET_F_HOST_TSO6 | 1ULL << VIRTIO_NET_F_HOST_ECN |                          \
+	 1ULL << VIRTIO_NET_F_GUEST_CSUM | 1ULL << VIRTIO_NET_F_GUEST_TSO4 |                       \
+	 1ULL << VIRTIO_NET_F_GUEST_TSO6 | 1ULL << VIRTIO_NET_F_GUEST_ECN)
 #define MANY (1ULL << VIRTIO_NET_F_CTRL_VQ | 1ULL << VIRTIO_NET_F_MQ)
 #define OPS(more, queues)                                                                          \
 	{                                                                                          \
-		.id = VIRTIO_ID_NET, .features = FEATURES | (more), .n_queues = (queues),          \
+		.id = VIRTIO_ID_NET, .features = EVERY_WIRE | (more), .n_queues = (queues),        \
 		.serve = serve, .start = start, .reset = reset, .stop = stop, .save = save,        \
 		.load = load                                                                       \
 	}
 
-/* By the number of pairs. */
-static const struct virtio_ops net_ops[NET_PAIRS_MAX + 1] = {
-	[1] = OPS(0, NET_WAYS),
-	[2] = OPS(MANY, 2 * NET_WAYS + 1),
-	[3] = OPS(MANY, 3 * NET_WAYS + 1),
-	[4] = OPS(MANY, 4 * NET_WAYS + 1),
+/* Of taps, by the number of pairs. */
+static const struct virtio_ops tap_net_ops[NET_PAIRS_MAX + 1] = {
+	[1] = OPS(OFFLOADS, NET_WAYS),
+	[2] = OPS(OFFLOADS | MANY, 2 * NET_WAYS + 1),
+	[3] = OPS(OFFLOADS | MANY, 3 * NET_WAYS + 1),
+	[4] = OPS(OFFLOADS | MANY, 4 * NET_WAYS + 1),
 };
+
+/* Whether there was a carrier is nothing to find the same again. */
+static const struct virtio_ops stream_net_ops = {.id = VIRTIO_ID_NET,
+						 .features = EVERY_WIRE |
+							     1ULL << VIRTIO_NET_F_STATUS,
+						 .n_queues = NET_WAYS,
+						 .serve = serve,
+						 .start = start,
+						 .reset = reset,
+						 .stop = stop,
+						 .save = save,
+						 .load = load_stream,
+						 .config_is_state = true};
 
 _Static_assert(NET_PAIRS_MAX *NET_WAYS + 1 <= VIRTIO_QUEUES_MAX, "room for the queues");
 
-static int take(struct net_pair *p, int tap, struct err *err)
+/* Frames of its wire are served from now on. */
+static int watch_wire(struct net_pair *p, struct err *err)
 {
-	int header = HEADER;
+	int r = watch_move(p->watch, p->wire->fd, 0, err);
 
-	if (ioctl(tap, TUNSETVNETHDRSZ, &header) < 0)
-		return err_sys(err, "network: descriptor %d is no tap", tap);
-	int r = watch_move(p->watch, tap, 0, err);
-	if (r < 0)
-		return r;
-	p->tap = tap;
-	p->attached = true;
-	return 0;
+	p->attached = r == 0;
+	return r;
 }
 
-static void show(struct net *n, const uint8_t mac[MAC_LEN])
+static int take(struct net_pair *p, int tap, struct err *err)
 {
-	struct virtio_net_config config = {.max_virtqueue_pairs = htole16((uint16_t)n->n_pairs)};
+	int r = tap_connect(&p->tap, tap, err);
 
-	memcpy(config.mac, mac, MAC_LEN);
-	n->v.config_len = n->n_pairs > 1 ? offsetof(struct virtio_net_config, mtu) : MAC_LEN;
-	memcpy(n->v.config, &config, n->v.config_len);
+	return r < 0 ? r : watch_wire(p, err);
+}
+
+/* How much of the configuration there is depends on the features (section 5.1.4). */
+static size_t config_len(const struct net *n)
+{
+	if (n->n_pairs > 1)
+		return offsetof(struct virtio_net_config, mtu);
+	return has_carrier(n) ? offsetof(struct virtio_net_config, max_virtqueue_pairs) : MAC_LEN;
 }
 
 static int pair_init(struct net *n, unsigned i, struct loop *loop, struct err *err)
@@ -475,10 +529,19 @@ static int pair_init(struct net *n, unsigned i, struct loop *loop, struct err *e
 
 	p->net = n;
 	p->index = i;
-	p->frame = malloc(NET_FRAME_MAX);
-	if (!p->frame)
-		return err_set(err, ENOMEM, "out of memory");
-	return loop_watch(loop, -1, 0, tap_ready, p, &p->watch, err);
+	p->wire = &p->tap.wire;
+	return loop_watch(loop, -1, 0, wire_ready, p, &p->watch, err);
+}
+
+static int set_wire(struct net_pair *p, const struct net_config *config, struct err *err)
+{
+	if (config->stream) {
+		p->wire = &p->stream.wire;
+		int r = stream_init(&p->stream, *config->stream, err);
+		return r < 0 ? r : watch_wire(p, err);
+	}
+	int r = tap_init(&p->tap, err);
+	return r < 0 || config->n_pairs == 0 ? r : take(p, config->taps[p->index], err);
 }
 
 /* An eventfd for each queue of a pair; the control queue's is the device's own. */
@@ -519,8 +582,8 @@ static int furnish(struct net *n, const struct net_config *config, struct loop *
 
 	for (unsigned i = 0; i < n->n_pairs && r == 0; i++) {
 		r = pair_init(n, i, loop, err);
-		if (r == 0 && config->n_pairs > 0)
-			r = take(&n->pairs[i], config->taps[i], err);
+		if (r == 0)
+			r = set_wire(&n->pairs[i], config, err);
 	}
 	if (r == 0 && config->vhosts)
 		r = set_vhosts(n, config->vhosts, loop, err);
@@ -536,10 +599,11 @@ int net_init(struct net *n, const struct net_config *config, struct loop *loop,
 	for (unsigned i = 0; i < VIRTIO_QUEUES_MAX; i++)
 		n->kicks[i] = -1;
 	for (unsigned i = 0; i < NET_PAIRS_MAX; i++)
-		n->pairs[i].tap = n->pairs[i].vhost.fd = -1;
+		n->pairs[i].vhost.fd = -1;
 	if (n->n_pairs > NET_PAIRS_MAX)
 		return err_set(err, E2BIG, "network: at most %d taps", NET_PAIRS_MAX);
-	int r = virtio_init(&n->v, &net_ops[n->n_pairs], 0, mem, err);
+	int r = virtio_init(&n->v, config->stream ? &stream_net_ops : &tap_net_ops[n->n_pairs], 0,
+			    mem, err);
 	if (r == 0)
 		r = furnish(n, config, loop, err);
 	if (r < 0) {
@@ -547,7 +611,9 @@ int net_init(struct net *n, const struct net_config *config, struct loop *loop,
 		return r;
 	}
 	n->v.absent = config->n_pairs == 0;
-	show(n, config->mac);
+	n->v.config_len = config_len(n);
+	memcpy(n->mac, config->mac, MAC_LEN);
+	show(n, true);
 	return 0;
 }
 
@@ -561,9 +627,11 @@ static int plug(struct net *n, int tap, const uint8_t mac[MAC_LEN], struct err *
 	r = take(&n->pairs[0], tap, err);
 	n->v.absent = r < 0;
 	n->own = r == 0;
-	if (r == 0)
-		show(n, mac);
-	return r;
+	if (r < 0)
+		return r;
+	memcpy(n->mac, mac, MAC_LEN);
+	show(n, true);
+	return 0;
 }
 
 int net_plug(struct net *n, int tap, const uint8_t mac[6], struct err *err)
@@ -584,7 +652,7 @@ static int unplug(struct net *n, struct err *err)
 	if (r < 0)
 		return r;
 	(void)!watch_move(n->pairs[0].watch, -1, 0, &ignored);
-	auto_close(&n->pairs[0].tap);
+	auto_close(&n->pairs[0].wire->fd);
 	n->own = false;
 	n->pairs[0].waiting = 0;
 	for (unsigned way = 0; way < THROTTLE_WAYS; way++)
@@ -616,8 +684,8 @@ static void pair_done(struct net_pair *p)
 		watch_remove(&p->notified[way]);
 		auto_close(&p->net->kicks[NET_WAYS * p->index + way]);
 	}
-	free(p->frame);
-	p->frame = NULL;
+	tap_done(&p->tap);
+	stream_done(&p->stream);
 }
 
 void net_done(struct net *n)
@@ -631,5 +699,5 @@ void net_done(struct net *n)
 	throttle_done(&n->throttle);
 	virtio_done(&n->v);
 	if (n->own)
-		auto_close(&n->pairs[0].tap);
+		auto_close(&n->pairs[0].wire->fd);
 }

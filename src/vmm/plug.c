@@ -200,7 +200,7 @@ static struct limit changed(const struct throttle *t, unsigned way, const struct
 
 int vmm_limit_device(struct vmm *m, const struct vmm_limit *to, struct err *err)
 {
-	bool is_net = m->config->n_taps > 0 && strcmp(to->device, "net") == 0;
+	bool is_net = m->net.v.ops && strcmp(to->device, "net") == 0;
 	struct net *net = is_net ? &m->net : find_net(m, to->device);
 	struct block *disk = net ? NULL : find_disk(m, to->device);
 	unsigned way;

@@ -250,9 +250,12 @@ static int add_net(struct vmm *m, struct err *err)
 {
 	const struct vmm_config *c = m->config;
 	struct net_config net = {.taps = c->taps,
+				 .stream = c->stream >= 0 ? &c->stream : NULL,
 				 .vhosts = c->n_vhosts > 0 ? c->vhosts : NULL,
-				 .n_pairs = (unsigned)c->n_taps};
+				 .n_pairs = c->stream >= 0 ? 1 : (unsigned)c->n_taps};
 
+	if (c->n_taps > 0 && c->stream >= 0)
+		return err_set(err, EINVAL, "--net and --stream: one of them");
 	if (c->n_vhosts > 0 && c->n_vhosts != c->n_taps)
 		return err_set(err, EINVAL, "--vhost: one for each descriptor of --net");
 	memcpy(net.mac, c->mac, sizeof(net.mac));
@@ -323,7 +326,7 @@ static int add_links(struct vmm *m, struct err *err)
 	const struct vmm_config *c = m->config;
 	int r = c->channel >= 0 ? add_channel(m, err) : 0;
 
-	if (r == 0 && c->n_taps > 0)
+	if (r == 0 && (c->n_taps > 0 || c->stream >= 0))
 		r = add_net(m, err);
 	if (r == 0 && c->share >= 0)
 		r = add_fs(m, err);

@@ -55,7 +55,8 @@ struct vmm_config {
 	int channel; /* connected stream socket, shown to the guest as port `port` */
 	const char *port;
 	int taps[VMM_PAIRS_MAX]; /* a tap interface with vnet headers, for each pair of queues */
-	size_t n_taps; /* 0: no network */
+	size_t n_taps; /* 0: no network, or a stream's */
+	int stream; /* connected stream socket that takes and gives frames (stream.h) */
 	int vhosts[VMM_PAIRS_MAX]; /* /dev/vhost-net, opened for each of them */
 	size_t n_vhosts; /* as many, or 0: the monitor moves the frames itself */
 	uint8_t mac[VMM_MAC_LEN];

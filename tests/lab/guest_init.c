@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 enum { SERIAL = 0x3f8, SECTOR = 512, PACE_US = 20000 };
+enum { HOST = 0x0a620001, OWN = 0x0a620002 }; /* 10.98.0.1 and 2 */
 
 static void say(const char *text)
 {
@@ -92,26 +93,40 @@ static void count_everywhere(int cpus)
 	count(0);
 }
 
-/* Sends every datagram back to where it came from. */
-static void echo(void)
+/* An address and a network, and packets as large as they may be when they are asked for; whether
+ * the interface is there. */
+static int bring_up(int mtu)
 {
-	struct sockaddr_in own = {.sin_family = AF_INET};
-	struct sockaddr_in mask = {.sin_family = AF_INET}, from;
+	struct sockaddr_in own = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(OWN)};
+	struct sockaddr_in mask = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0xffffff00)};
 	struct ifreq ifr = {.ifr_name = "eth0"};
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	char bytes[2048];
 
 	load_drivers();
-	own.sin_addr.s_addr = htonl(0x0a620002); /* 10.98.0.2 */
-	mask.sin_addr.s_addr = htonl(0xffffff00);
 	memcpy(&ifr.ifr_addr, &own, sizeof(own));
 	for (int i = 0; ioctl(fd, SIOCSIFADDR, &ifr) < 0 && i < 100; i++)
 		(void)usleep(50 * 1000);
 	memcpy(&ifr.ifr_addr, &mask, sizeof(mask));
 	(void)ioctl(fd, SIOCSIFNETMASK, &ifr);
+	ifr.ifr_mtu = mtu;
+	(void)ioctl(fd, SIOCSIFMTU, &ifr);
 	ifr.ifr_flags = IFF_UP;
-	own.sin_port = htons(7);
-	if (ioctl(fd, SIOCSIFFLAGS, &ifr) < 0 || bind(fd, (struct sockaddr *)&own, sizeof(own)) < 0)
+	int r = ioctl(fd, SIOCSIFFLAGS, &ifr);
+	(void)close(fd);
+	return r == 0;
+}
+
+/* Sends every datagram back to where it came from. */
+static void echo(void)
+{
+	struct sockaddr_in own = {.sin_family = AF_INET,
+				  .sin_addr.s_addr = htonl(OWN),
+				  .sin_port = htons(7)};
+	struct sockaddr_in from;
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	char bytes[2048];
+
+	if (bind(fd, (struct sockaddr *)&own, sizeof(own)) < 0)
 		return;
 	say("@ECHO\n");
 	for (;;) {
@@ -120,6 +135,65 @@ static void echo(void)
 		if (n >= 0)
 			(void)sendto(fd, bytes, (size_t)n, 0, (struct sockaddr *)&from, len);
 	}
+}
+
+/* Tells when the interface's carrier comes and goes; into the kernel's log, for the emulated
+ * processor of the lab lets nobody but the kernel use ports in a machine that was restored. */
+static void tell_carrier(void)
+{
+	struct ifreq ifr = {.ifr_name = "eth0"};
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	(void)mkdir("/dev", 0755);
+	(void)mount("dev", "/dev", "devtmpfs", 0, NULL);
+	FILE *line = fopen("/dev/kmsg", "we");
+	for (int was = 0; line && ioctl(fd, SIOCGIFFLAGS, &ifr) == 0; (void)usleep(PACE_US)) {
+		int is = ifr.ifr_flags & IFF_RUNNING;
+		if (is != was)
+			(void)fprintf(line, "<0>@CARRIER %s\n", is ? "on" : "off");
+		(void)fflush(line);
+		was = is;
+	}
+}
+
+/* Sends back all that comes over a connection. */
+static void send_back(int fd)
+{
+	static char bytes[65536];
+	ssize_t n, r = 1;
+
+	while (r > 0 && (n = recv(fd, bytes, sizeof(bytes), 0)) > 0) {
+		for (ssize_t at = 0; at < n && r > 0; at += r)
+			r = send(fd, bytes + at, (size_t)(n - at), MSG_NOSIGNAL);
+	}
+}
+
+/* Connects to the host whenever it listens. */
+static void relay(void)
+{
+	struct sockaddr_in host = {.sin_family = AF_INET,
+				   .sin_addr.s_addr = htonl(HOST),
+				   .sin_port = htons(10008)};
+
+	for (;;) {
+		int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		if (connect(fd, (struct sockaddr *)&host, sizeof(host)) == 0)
+			send_back(fd);
+		(void)close(fd);
+		(void)usleep(5 * PACE_US);
+	}
+}
+
+static void talk(void)
+{
+	if (!bring_up(65520))
+		return;
+	if (fork() == 0)
+		tell_carrier();
+	else if (fork() == 0)
+		echo();
+	else
+		relay();
 }
 
 int main(void)
@@ -143,8 +217,10 @@ int main(void)
 		(void)reboot(RB_AUTOBOOT);
 	if (act && strcmp(act, "count") == 0)
 		count_everywhere(get_nprocs());
-	if (act && strcmp(act, "echo") == 0)
+	if (act && strcmp(act, "echo") == 0 && bring_up(1500))
 		echo();
+	if (act && strcmp(act, "talk") == 0)
+		talk();
 	if (act && strcmp(act, "stay") == 0)
 		(void)pause();
 	(void)reboot(RB_POWER_OFF);

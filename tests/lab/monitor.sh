@@ -63,7 +63,9 @@ refuses() { # refuses WORDS OPTION…
 refuses_bad_input() {
 	refuses 'neither\|no such option' --nonsense && refuses 'no regular file' --disk=x:ro:1 && refuses 'not ro, rw or careless' --disk=x:up:7 &&
 		refuses 'Bad file descriptor' --disk=x:ro:99 && refuses 'memory' --memory=4096 && refuses 'processors' --cpus=1000 &&
-		refuses 'no tap' --net=7:02:00:00:00:00:01 && refuses 'not FD:MAC' --net=7:zz && refuses 'cut short\|no 64-bit entry' --kernel=7 &&
+		refuses 'no tap' --net=7:02:00:00:00:00:01 && refuses 'not FD:MAC' --net=7:zz &&
+		refuses 'no connected stream' --stream=7:02:00:00:00:00:01 && refuses 'not FD:MAC' --stream=7 &&
+		refuses 'one of them' --stream=7:02:00:00:00:00:01 --net=7:02:00:00:00:00:01 && refuses 'cut short\|no 64-bit entry' --kernel=7 &&
 		refuses 'not DEVICE:read|write' --limit=x:up:1:1 && refuses 'no device .x. to limit' --limit=x:read:1:1
 }
 

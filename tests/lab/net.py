@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """hull-monitor's network on real KVM: a machine that sends back every datagram, over a tap that the monitor serves or the host's kernel
-(vhost-net). Who does is seen by what the monitor's thread is woken for."""
+(vhost-net). Who does is seen by what the monitor's thread is woken for. And one over a stream, with passt(1) at its other end: it sends back
+what comes over TCP as well."""
 import fcntl
 import glob
 import os
@@ -11,12 +12,13 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 MONITOR = os.environ['BUILD'] + '/src/hull-monitor'
 LAB = os.environ.get('LAB_DIR', '.lab')
 MEMORY = 128 << 20
-ARGS = 'console=ttyS0 quiet panic=-1 reboot=a pci=off cryptomgr.notests act=echo'
+ARGS = 'console=ttyS0 quiet panic=-1 reboot=a pci=off cryptomgr.notests act='
 PATIENCE_S = 120
 DATAGRAMS = 60
 TUNSETIFF, IFF_TAP, IFF_MULTI_QUEUE, IFF_NO_PI, IFF_VNET_HDR = 0x400454ca, 2, 0x100, 0x1000, 0x4000
@@ -48,23 +50,24 @@ def tap(pairs):
 class Machine:
     """A monitor: a cold one, or one of the files that another has written."""
 
+    act = 'echo'
+    address = ('10.98.0.2', 7)
+    complaints = None
+
     def __init__(self, work, pairs=1, vhost=True, restored=False):
         self.said = work + '/said'
         self.control, control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        taps = tap(pairs)
-        vhosts = [os.open('/dev/vhost-net', os.O_RDWR) for _ in taps] if vhost else []
+        network, fds = self.network(work, pairs, vhost)
         files = {'console': open(self.said, 'wb')}
         if restored:
             files |= {'restore': open(work + '/state', 'rb'), 'memory-file': open(work + '/memory', 'rb')}
         else:
             files |= {'kernel': open(glob.glob(f'{LAB}/*/vmlinux')[0], 'rb'), 'initramfs': open(work + '/initramfs', 'rb')}
         words = [f'--{name}={f.fileno()}' for name, f in files.items()]
-        words += [f'--control={control.fileno()}', f'--memory={MEMORY}', f'--cpus={pairs}', f'--append={ARGS}']
-        words.append('--net=' + ','.join(map(str, taps)) + ':02:00:00:00:00:02')
-        if vhosts:
-            words.append('--vhost=' + ','.join(map(str, vhosts)))
-        self.process = subprocess.Popen([MONITOR] + words, pass_fds=[f.fileno() for f in files.values()] + [control.fileno()] + taps + vhosts)
-        for fd in taps + vhosts:
+        words += [f'--control={control.fileno()}', f'--memory={MEMORY}', f'--cpus={pairs}', f'--append={ARGS}{self.act}']
+        self.process = subprocess.Popen([MONITOR] + words + network, stderr=self.complaints,
+                                        pass_fds=[f.fileno() for f in files.values()] + [control.fileno()] + fds)
+        for fd in fds:
             os.close(fd)
         for f in [control, *files.values()]:
             f.close()
@@ -72,11 +75,20 @@ class Machine:
         self.wires = [self.wire() for _ in range(4)]
 
     @staticmethod
-    def wire():
+    def network(_, pairs, vhost):
+        """What the monitor is told of its network, and the descriptors that are named there."""
+        taps = tap(pairs)
+        vhosts = [os.open('/dev/vhost-net', os.O_RDWR) for _ in taps] if vhost else []
+        words = ['--net=' + ','.join(map(str, taps)) + ':02:00:00:00:00:02']
+        if vhosts:
+            words.append('--vhost=' + ','.join(map(str, vhosts)))
+        return words, taps + vhosts
+
+    def wire(self):
         """A flow of its own."""
         wire = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         wire.settimeout(0.5)
-        wire.connect(('10.98.0.2', 7))
+        wire.connect(self.address)
         return wire
 
     def comes_up(self):
@@ -162,6 +174,62 @@ class Machine:
         return True
 
 
+class Streamed(Machine):
+    """One over a stream to a passt, which is reached by a port of the host's, and reaches the host as the gateway of its network."""
+
+    act = 'talk'
+    address = ('127.0.0.1', 10007)
+    MEGABYTES = 4
+
+    def __init__(self, work, **more):
+        self.complaints = open(work + '/complaints', 'w+b')
+        super().__init__(work, vhost=False, **more)
+
+    def network(self, work, pairs, vhost):
+        ours, theirs = socket.socketpair()
+        words = f'--foreground --quiet --ipv4-only --interface lo --address 10.98.0.2 --netmask 24 --gateway 10.98.0.1 ' \
+                f'--mac-addr 02:00:00:00:00:01 --udp-ports 10007:7 --fd {theirs.fileno()}'
+        with open(work + '/passt', 'wb') as said, theirs:
+            self.passt = subprocess.Popen(['passt'] + words.split(), pass_fds=[theirs.fileno()], stderr=said)
+        return [f'--stream={ours.fileno()}:02:00:00:00:00:02'], [ours.detach()]
+
+    def talks(self, megabytes=MEGABYTES):
+        """Whether what it is sent comes back whole; in how many seconds."""
+        sent = os.urandom(megabytes << 20)
+        with socket.create_server(('127.0.0.1', 10008)) as listener:
+            listener.settimeout(30)
+            wire = listener.accept()[0]
+        with wire:
+            wire.settimeout(30)
+            began = time.monotonic()
+            sender = threading.Thread(target=wire.sendall, args=(sent,))
+            sender.start()
+            got = bytearray()
+            while len(got) < len(sent) and (part := wire.recv(1 << 20)):
+                got += part
+            sender.join()
+            seconds = time.monotonic() - began
+        print(f'# {megabytes} MiB there and back: {seconds:.1f} s, {"whole" if got == sent else "not whole"}')
+        return seconds if got == sent else 0
+
+    def told(self, words):
+        """Whether the guest says so in time."""
+        end = time.monotonic() + 30
+        while time.monotonic() < end:
+            with open(self.said, 'rb') as f:
+                if words in f.read():
+                    return True
+            time.sleep(0.1)
+        return False
+
+    def gone(self):
+        super().gone()
+        self.passt.kill()
+        self.passt.wait()
+        self.complaints.close()
+        return True
+
+
 def loop_serves(work):
     m = Machine(work, vhost=False)
     good = m.comes_up() and m.by_monitor()
@@ -180,10 +248,10 @@ def paused(m):
     return m.ask('resume') == 'ok' and m.by_kernel()
 
 
-def light(m):
+def light(m, most=1024):
     kib = m.pss_kib()
     print(f'# PSS beside guest memory: {kib} KiB')
-    return kib <= 1024
+    return kib <= most
 
 
 def comes_back(work, m):
@@ -212,12 +280,57 @@ def several(work, vhost):
     return good
 
 
+def streamed_limited(m):
+    """A mebibyte at half of that in a second."""
+    took = m.ask('limit net write 500000 -') == 'ok' and m.talks(1) > 1.5
+    return took and m.ask('limit net write 0 -') == 'ok' and 0 < m.talks()
+
+
+def streamed_paused(m):
+    if m.ask('pause') != 'ok' or m.echoes(1, 2):
+        return False
+    return m.ask('resume') == 'ok' and m.echoes(1) and m.talks() > 0
+
+
+def streamed_comes_back(work, m):
+    good = m.ask('pause') == 'ok' and m.save(work) == 'ok'
+    m.gone()
+    m = Streamed(work, restored=True)
+    good = good and m.echoes(DATAGRAMS) and m.talks() > 0
+    return m.gone() and good
+
+
+def streamed_cut_off(work):
+    """The machine goes on, says so, is written down, and has a carrier when it comes back."""
+    m = Streamed(work)
+    good = m.comes_up() and m.told(b'@CARRIER on')
+    m.passt.kill()
+    good = good and m.told(b'@CARRIER off') and not m.echoes(1, 2) and m.ask('report').startswith('ok')
+    m.complaints.seek(0)
+    complaints = m.complaints.read()
+    print('#', complaints.decode().strip())
+    good = good and complaints.count(b'\n') == 1 and b'no carrier' in complaints
+    good = good and m.ask('pause') == 'ok' and m.save(work) == 'ok'
+    m.gone()
+    if good:
+        m = Streamed(work, restored=True)
+        good = m.told(b'@CARRIER on') and m.echoes(DATAGRAMS) and m.talks() > 0
+        m.gone()
+    return good
+
+
 def main():
     subprocess.run(['modprobe', '-a', 'tun', 'vhost_net'], check=False)
     work = tempfile.mkdtemp()
     try:
         initramfs(work)
-        m = Machine(work)
+        m, s = Machine(work), None
+
+        def begin():
+            nonlocal s
+            s = Streamed(work)
+            return s.comes_up() and s.echoes(DATAGRAMS)
+
         checks = [
             ('with vhost-net a machine is answered without its monitor', lambda: m.comes_up() and m.by_kernel()),
             ('which takes less than a mebibyte then, too', lambda: light(m)),
@@ -227,6 +340,14 @@ def main():
             ('without vhost-net the monitor serves', lambda: loop_serves(work)),
             ('a machine of two processors has two pairs of queues, and keeps them', lambda: several(work, True)),
             ('so it has where the monitor serves', lambda: several(work, False)),
+            ('over a stream to passt a machine is reached', begin),
+            ('it is as light', lambda: light(s)),
+            ('it reaches the host by TCP, and what it is sent comes back', lambda: s.talks() > 0),
+            ('which takes no more memory than the largest frame each way', lambda: light(s, 1024 + 160)),
+            ('limits hold there', lambda: streamed_limited(s)),
+            ('paused it stands still there, and goes on', lambda: streamed_paused(s)),
+            ('written down it comes back over another passt', lambda: streamed_comes_back(work, s)),
+            ('without passt it goes on without a carrier, which comes back with another', lambda: streamed_cut_off(work)),
         ]
         bad = False
         for n, (sentence, check) in enumerate(checks, 1):
