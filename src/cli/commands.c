@@ -28,6 +28,7 @@ const struct command *const commands[] = {
 	&command_info,
 	&command_version,
 	&command_kernel_add,
+	&command_kernel_build,
 	&command_kernel_ls,
 	&command_kernel_rm,
 	&command_kernel_default,

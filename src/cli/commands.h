@@ -31,6 +31,7 @@ extern const struct command command_update;
 extern const struct command command_cp;
 extern const struct command command_compare;
 extern const struct command command_kernel_add;
+extern const struct command command_kernel_build;
 extern const struct command command_kernel_ls;
 extern const struct command command_kernel_rm;
 extern const struct command command_kernel_default;

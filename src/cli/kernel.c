@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* kernel add, ls, rm, default: the kernels of machines. */
+/* kernel add, build, ls, rm, default: the kernels of machines. */
 #include <errno.h>
 #include <json-c/json.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/err.h"
@@ -42,6 +43,56 @@ static int add(struct call *call, struct err *err)
 	int r = call_engine(call, &e, err);
 	if (r == 0)
 		r = kernel_add(engine_store(e)->root, &source, &name, err);
+	if (r == 0)
+		puts(name);
+	return r;
+}
+
+enum { JOBS_MAX = 1024 };
+
+struct build_args {
+	const char *source, *config, *name;
+	int64_t jobs; /* 0: as many as there are processors */
+};
+
+static const struct option build_options[] = {
+	{"source", 0, OPTION_STRING, "PATH", "a tree of Linux or an archive of one",
+	 offsetof(struct build_args, source)},
+	{"config", 0, OPTION_STRING, "FILE", "options of the kernel beside hull's own",
+	 offsetof(struct build_args, config)},
+	{"name", 0, OPTION_STRING, "NAME", "call it NAME (its release)",
+	 offsetof(struct build_args, name)},
+	{"jobs", 'j', OPTION_INT, "N", "compilers at a time (one for each processor)",
+	 offsetof(struct build_args, jobs)},
+};
+
+/* What compilers say may hold anything. */
+static void show_step(const char *line)
+{
+	for (const char *p = line; *p; p++)
+		(void)fputc((unsigned char)*p < ' ' || *p == 0x7f ? '?' : *p, stderr);
+	(void)fputc('\n', stderr);
+}
+
+static int build(struct call *call, struct err *err)
+{
+	const struct build_args *a = call->options;
+	long processors = sysconf(_SC_NPROCESSORS_ONLN);
+	struct kernel_plan plan = {.source = a->source,
+				   .config = a->config,
+				   .name = a->name,
+				   .jobs = processors > 0 ? (unsigned)processors : 1,
+				   .say = show_step};
+	AUTO_FREE char *name = NULL;
+	struct engine *e = NULL;
+
+	if (a->jobs < 0 || a->jobs > JOBS_MAX)
+		return err_set(err, EINVAL, "--jobs: not between 1 and %d", JOBS_MAX);
+	if (a->jobs > 0)
+		plan.jobs = (unsigned)a->jobs;
+	int r = call_engine(call, &e, err);
+	if (r == 0)
+		r = kernel_build(engine_store(e)->root, &plan, &name, err);
 	if (r == 0)
 		puts(name);
 	return r;
@@ -123,6 +174,17 @@ const struct command command_kernel_add = {
 	.size = sizeof(struct add_args),
 	.max = 1,
 	.run = add,
+};
+
+const struct command command_kernel_build = {
+	.names = {"kernel build"},
+	.operands = "",
+	.summary = "Build a kernel for machines from source",
+	.example =
+		"hull kernel build\nhull kernel build --source linux-6.12.tar.xz --config my.config",
+	.groups = {OPTION_GROUP(build_options, 0)},
+	.size = sizeof(struct build_args),
+	.run = build,
 };
 
 const struct command command_kernel_ls = {

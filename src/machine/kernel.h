@@ -50,6 +50,23 @@ struct kernel_source {
 int kernel_add(const char *root, const struct kernel_source *source, char **name, struct err *err)
 	HULL_MUST_CHECK;
 
+/* What to build a kernel from. */
+struct kernel_plan {
+	const char *source; /* a tree of Linux, or an archive of one; NULL: the distribution's */
+	const char *config; /* a file with options on top of hull's own; NULL: none */
+	const char *name; /* NULL: its release */
+	unsigned jobs; /* compilers at a time */
+	void (*say)(const char *line); /* called as the work goes on */
+};
+
+/*
+ * Builds a kernel with all a machine needs built in, and nothing else, and adds it as kernel_add()
+ * does. Meanwhile SIGINT, SIGTERM and SIGHUP, unless they are ignored, end the work and not this
+ * program: then it fails with EINTR, and nothing is left.
+ */
+int kernel_build(const char *root, const struct kernel_plan *plan, char **name, struct err *err)
+	HULL_MUST_CHECK;
+
 /* All kernels by name; the caller releases them with kernel_list_free(). */
 int kernel_list(const char *root, struct kernel **ret, size_t *n, struct err *err) HULL_MUST_CHECK;
 

@@ -14,7 +14,13 @@
 #include "base/str.h"
 #include "machine/kernel_make.h"
 
-#define CLOUD_PACKAGE "linux-image-cloud-amd64"
+/* Packages whose one dependency is the package of the day, and how its name begins. */
+struct wanted {
+	const char *package, *prefix;
+};
+
+static const struct wanted cloud_kernel = {"linux-image-cloud-amd64", "linux-image-"};
+static const struct wanted kernel_source = {"linux-source", "linux-source-"};
 
 enum { OPTIONS_MAX = 8, OPTION_LEN = 4096 };
 
@@ -72,20 +78,24 @@ static int private_lists(struct apt *apt, const char *dir, struct err *err)
 
 /* The package that the metapackage depends on now; NULL when the lists do not know it. The caller
  * frees. */
-static char *wanted_package(const struct apt *apt)
+static char *wanted_package(const struct apt *apt, const struct wanted *wanted)
 {
-	const char *const depends[] = {"apt-cache", "--important", "depends", CLOUD_PACKAGE, NULL};
+	const char *const depends[] = {"apt-cache", "--important", "depends", wanted->package,
+				       NULL};
+	static const char mark[] = "Depends: ";
 	struct err unknown = ERR_INIT; /* the same as an answer without a dependency */
 	AUTO_BUF struct buf out = BUF_INIT;
 
 	if (apt_run(apt, depends, &out, &unknown) < 0 || !out.data)
 		return NULL;
-	char *at = strstr(out.data, "Depends: linux-image-");
-	if (!at)
-		return NULL;
-	at += strlen("Depends: ");
-	at[strcspn(at, " \n")] = '\0';
-	return path_is_clean(at, true) ? strdup(at) : NULL;
+	for (char *at = out.data; (at = strstr(at, mark)) != NULL;) {
+		at += sizeof(mark) - 1;
+		if (!str_prefix(at, wanted->prefix, NULL))
+			continue;
+		at[strcspn(at, " \n")] = '\0';
+		return path_is_clean(at, true) ? strdup(at) : NULL;
+	}
+	return NULL;
 }
 
 /* The one name in folder `path` that begins with prefix; the caller frees. NULL when there is none.
@@ -119,24 +129,25 @@ static int download(const struct apt *apt, const char *dir, const char *package,
 }
 
 /* The package's name, from the host's lists or, where these are missing, from our own. */
-static int find_package(struct apt *apt, const char *dir, char **ret, struct err *err)
+static int find_package(struct apt *apt, const struct wanted *wanted, const char *dir, char **ret,
+			struct err *err)
 {
-	*ret = wanted_package(apt);
+	*ret = wanted_package(apt, wanted);
 	if (*ret)
 		return 0;
 	int r = private_lists(apt, dir, err);
 	if (r < 0)
 		return r;
-	*ret = wanted_package(apt);
+	*ret = wanted_package(apt, wanted);
 	return *ret ? 0
 		    : err_set(err, ENOENT,
-			      "no package '%s' in the lists of apt; give a kernel by its path",
-			      CLOUD_PACKAGE);
+			      "no package '%s' in the lists of apt; give a path instead",
+			      wanted->package);
 }
 
-static int unpack(const char *dir, const char *out, struct err *err)
+static int unpack(const char *dir, const char *prefix, const char *out, struct err *err)
 {
-	AUTO_FREE char *deb = name_in(dir, "linux-image-");
+	AUTO_FREE char *deb = name_in(dir, prefix);
 	if (!deb)
 		return err_set(err, ENOENT, "apt-get left no package");
 	const char *const argv[] = {"dpkg-deb", "-x", deb, out, NULL};
@@ -153,19 +164,26 @@ static char *look(const char *dir, const char *sub, const char *prefix)
 	return path ? name_in(path, prefix) : NULL;
 }
 
-int kernel_fetch(const char *dir, char **path, char **modules, struct err *err)
+/* Brings the package unpacked to `out`, and says its name (*package, the caller frees). */
+static int fetch(const struct wanted *wanted, const char *dir, const char *out, char **package,
+		 struct err *err)
 {
-	AUTO_FREE char *package = NULL;
 	AUTO_FREE struct apt *apt = calloc(1, sizeof(*apt));
-	AUTO_FREE char *out = path_join(dir, "unpacked");
 
 	if (!apt || !out)
 		return err_set(err, ENOMEM, "out of memory");
-	int r = find_package(apt, dir, &package, err);
+	int r = find_package(apt, wanted, dir, package, err);
 	if (r == 0)
-		r = download(apt, dir, package, err);
-	if (r == 0)
-		r = unpack(dir, out, err);
+		r = download(apt, dir, *package, err);
+	return r < 0 ? r : unpack(dir, wanted->prefix, out, err);
+}
+
+int kernel_fetch(const char *dir, char **path, char **modules, struct err *err)
+{
+	AUTO_FREE char *package = NULL;
+	AUTO_FREE char *out = path_join(dir, "unpacked");
+
+	int r = fetch(&cloud_kernel, dir, out, &package, err);
 	if (r < 0)
 		return r;
 	*path = look(out, "boot", "vmlinuz-");
@@ -175,4 +193,17 @@ int kernel_fetch(const char *dir, char **path, char **modules, struct err *err)
 	if (!*path || !*modules)
 		return err_set(err, ENOENT, "package '%s' holds no kernel with modules", package);
 	return 0;
+}
+
+int kernel_fetch_source(const char *dir, char **archive, struct err *err)
+{
+	AUTO_FREE char *package = NULL;
+	AUTO_FREE char *out = path_join(dir, "unpacked");
+
+	int r = fetch(&kernel_source, dir, out, &package, err);
+	if (r < 0)
+		return r;
+	*archive = look(out, "usr/src", kernel_source.prefix);
+	return *archive ? 0
+			: err_set(err, ENOENT, "package '%s' holds no source of Linux", package);
 }

@@ -4,10 +4,14 @@
  * empty KERNEL means the distribution's package, an empty MODULES or NAME that it was not given.
  * Prints the kernel's name, its release unless NAME was given. A program of its own, because it
  * links what writes layers.
+ *
+ * hull-kernel --build ROOT SOURCE CONFIG NAME JOBS: builds the kernel first, and tells of it in the
+ * words of kernel_build.c.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,9 +31,10 @@
 struct job {
 	const char *root;
 	const char *kernel, *modules, *name; /* "" when not given */
+	const struct kernel_recipe *recipe; /* NULL: there is nothing to build */
 	char *tmp; /* work folder below ROOT/tmp, which is open as tmp_dir */
 	int tmp_dir;
-	char *fetched_kernel, *fetched_modules;
+	char *fetched_kernel, *fetched_modules, *release;
 	bool own; /* the module folder is ours to change */
 	int out; /* the new kernel's folder, TMP/out */
 	struct kernel_image image;
@@ -58,6 +63,45 @@ static int make_tmp(struct job *job, struct err *err)
 	return job->out < 0 ? err_sys(err, "open '%s'", out) : 0;
 }
 
+static int check_name(const char *name, struct err *err)
+{
+	if (!kernel_release_ok(name) || strcmp(name, "default") == 0)
+		return err_set(err, EINVAL, "'%s' cannot be a kernel's name", name);
+	return 0;
+}
+
+static int refuse_double(const struct job *job, struct err *err)
+{
+	AUTO_FREE char *path = NULL;
+
+	if (asprintf(&path, "%s/kernels/%s", job->root, job->name) < 0)
+		return err_set(err, ENOMEM, "out of memory");
+	if (faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+		return err_set(err, EEXIST, "kernel '%s' is there already", job->name);
+	return 0;
+}
+
+static int refuse_name(const struct job *job, struct err *err)
+{
+	int r = check_name(job->name, err);
+
+	return r < 0 ? r : refuse_double(job, err);
+}
+
+/* The kernel made from source. Its name is judged as soon as it is known, for it takes long. */
+static int build(struct job *job, struct err *err)
+{
+	int r = job->name[0] ? refuse_name(job, err) : 0;
+
+	if (r == 0)
+		r = kernel_configure(job->tmp, job->recipe, &job->release, err);
+	if (r == 0 && job->name[0] == '\0') {
+		job->name = job->release;
+		r = refuse_name(job, err);
+	}
+	return r < 0 ? r : kernel_compile(job->tmp, job->recipe, &job->fetched_kernel, err);
+}
+
 static int open_kernel(const char *path, struct err *err)
 {
 	struct stat st;
@@ -77,7 +121,12 @@ static int take_kernel(struct job *job, struct err *err)
 {
 	const char *path = job->kernel;
 
-	if (path[0] == '\0') {
+	if (job->recipe) {
+		int r = build(job, err);
+		if (r < 0)
+			return r;
+		path = job->fetched_kernel;
+	} else if (path[0] == '\0') {
 		int r = kernel_fetch(job->tmp, &job->fetched_kernel, &job->fetched_modules, err);
 		if (r < 0)
 			return r;
@@ -99,21 +148,8 @@ static int take_kernel(struct job *job, struct err *err)
 			       path);
 	if (job->name[0] == '\0')
 		job->name = release;
-	if (!kernel_release_ok(release) || !kernel_release_ok(job->name) ||
-	    strcmp(job->name, "default") == 0)
-		return err_set(err, EINVAL, "'%s' cannot be a kernel's name", job->name);
-	return 0;
-}
-
-static int refuse_double(const struct job *job, struct err *err)
-{
-	AUTO_FREE char *path = NULL;
-
-	if (asprintf(&path, "%s/kernels/%s", job->root, job->name) < 0)
-		return err_set(err, ENOMEM, "out of memory");
-	if (faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
-		return err_set(err, EEXIST, "kernel '%s' is there already", job->name);
-	return 0;
+	r = check_name(release, err);
+	return r < 0 ? r : check_name(job->name, err);
 }
 
 static int make_erofs(const struct job *job, struct err *err)
@@ -143,7 +179,7 @@ static int take_modules(struct job *job, struct err *err)
 
 	if (asprintf(&host, "/lib/modules/%s", job->image.release) < 0)
 		return err_set(err, ENOMEM, "out of memory");
-	if (job->modules[0] == '\0' && access(host, R_OK) == 0)
+	if (job->modules[0] == '\0' && !job->recipe && access(host, R_OK) == 0)
 		job->modules = host;
 	bool has = job->modules[0] != '\0';
 	int r = 0;
@@ -214,37 +250,72 @@ static int add(struct job *job, struct err *err)
 	return r;
 }
 
-int main(int argc, char **argv)
+/* Takes away what the job has; a failure to do so is one of a job that went well, too. */
+static int clear_away(struct job *job, int r, struct err *err)
 {
-	struct err err = ERR_INIT;
 	struct err leftover = ERR_INIT;
 
-	if (argc != 5) {
-		(void)fprintf(stderr, "hull-kernel: started by hull alone\n");
-		return 2;
-	}
-	(void)umask(022);
+	if (job->tmp && path_remove_all(job->tmp_dir, strrchr(job->tmp, '/') + 1, &leftover) < 0 &&
+	    r == 0)
+		r = err_set(err, leftover.code, "%s", leftover.msg);
+	free(job->tmp);
+	free(job->fetched_kernel);
+	free(job->fetched_modules);
+	auto_close(&job->tmp_dir);
+	auto_close(&job->out);
+	return r;
+}
+
+static int main_add(char **argv)
+{
+	struct err err = ERR_INIT;
 	struct job job = {.root = argv[1],
 			  .kernel = argv[2],
 			  .modules = argv[3],
 			  .name = argv[4],
 			  .tmp_dir = -1,
 			  .out = -1};
-	int r = add(&job, &err);
-	if (job.tmp && path_remove_all(job.tmp_dir, strrchr(job.tmp, '/') + 1, &leftover) < 0 &&
-	    r == 0) {
-		err = leftover;
-		r = -1;
-	}
-	free(job.tmp);
-	free(job.fetched_kernel);
-	free(job.fetched_modules);
-	auto_close(&job.tmp_dir);
-	auto_close(&job.out);
-	if (r < 0) {
+
+	int r = clear_away(&job, add(&job, &err), &err);
+	if (r < 0)
 		(void)fprintf(stderr, "hull-kernel: %s\n", err.msg);
-		return 1;
-	}
-	(void)printf("%s\n", job.name);
-	return 0;
+	else
+		(void)printf("%s\n", job.name);
+	return r < 0;
+}
+
+static int main_build(char **argv)
+{
+	struct err err = ERR_INIT;
+	const struct kernel_recipe recipe = {.source = argv[3], .config = argv[4], .jobs = argv[6]};
+	struct job job = {.root = argv[2],
+			  .modules = "",
+			  .name = argv[5],
+			  .recipe = &recipe,
+			  .tmp_dir = -1,
+			  .out = -1};
+
+	kernel_stoppable();
+	int r = add(&job, &err);
+	bool stopped = kernel_settle() && r < 0;
+	r = clear_away(&job, r, &err);
+	if (stopped)
+		(void)printf("error stopped by a signal\n");
+	else if (r < 0)
+		(void)printf("error %s\n", err.msg);
+	else
+		(void)printf("name %s\n", job.name);
+	free(job.release);
+	return r < 0;
+}
+
+int main(int argc, char **argv)
+{
+	(void)umask(022);
+	if (argc == 7 && strcmp(argv[1], "--build") == 0)
+		return main_build(argv);
+	if (argc == 5)
+		return main_add(argv);
+	(void)fprintf(stderr, "hull-kernel: started by hull alone\n");
+	return 2;
 }

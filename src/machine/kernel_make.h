@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The making of a kernel's folder, in the worker program hull-kernel: the parts of `hull kernel
- * add`. */
+ * add` and `hull kernel build`. */
 #pragma once
 
 #include <stdbool.h>
@@ -17,6 +17,40 @@ struct kernel_image;
  * is.
  */
 int kernel_fetch(const char *dir, char **path, char **modules, struct err *err) HULL_MUST_CHECK;
+
+/* Likewise the package of the kernel's source: *archive, owned by the caller, is the path of what
+ * it holds. */
+int kernel_fetch_source(const char *dir, char **archive, struct err *err) HULL_MUST_CHECK;
+
+/* What a kernel is built from; "" for what was not given. */
+struct kernel_recipe {
+	const char *source; /* a tree or an archive of one; "": the distribution's package */
+	const char *config; /* options that come on top of hull's own */
+	const char *jobs; /* a number, for make */
+};
+
+/*
+ * Gets the source and configures it, in the folder `dir`: *release, owned by the caller, is what
+ * the kernel will call itself. Says on standard output what it is about ("step TEXT"), and some
+ * failures ("error TEXT") earlier than by *err: the first one counts.
+ */
+int kernel_configure(const char *dir, const struct kernel_recipe *recipe, char **release,
+		     struct err *err) HULL_MUST_CHECK;
+
+/* Compiles what was configured in `dir`; *path, owned by the caller, is the ELF. Output likewise.
+ */
+int kernel_compile(const char *dir, const struct kernel_recipe *recipe, char **path,
+		   struct err *err) HULL_MUST_CHECK;
+
+/*
+ * From now on SIGINT, SIGTERM and SIGHUP end the programs that are started, and the functions above
+ * fail with EINTR. The caller leads a process group of its own.
+ */
+void kernel_stoppable(void);
+
+/* Waits until no program is left that could still write below `dir`. Whether a signal stopped them.
+ */
+bool kernel_settle(void);
 
 /*
  * Makes in `dir` a module tree lib/modules/RELEASE out of the folder `from` (moved when `own`, else
