@@ -14,7 +14,7 @@
 
 struct err;
 
-enum { POOL_THREADS = 4, POOL_NOTE = 16 };
+enum { POOL_THREADS = 3, POOL_NOTE = 16 };
 
 /* note: POOL_NOTE bytes that came with the chain. Both are the pool's own, for the call. */
 typedef void pool_fn(void *ctx, const void *note, const struct chain *c);
