@@ -52,7 +52,8 @@ static const struct {
 	{SYS_readv, ROLE(MAIN), 0}, /* channel to guest */
 	{SYS_writev, ROLE(MAIN), 0}, /* guest to channel, tap, stream */
 	{SYS_getrandom, ROLE(MAIN), 0}, /* the entropy device */
-	{SYS_madvise, ROLE(MAIN), MADV_DONTNEED, FILTER_THIRD}, /* memory the guest gives back */
+	{SYS_madvise, ROLE(MAIN), MADV_DONTNEED, FILTER_THIRD}, /* memory the guest gives back; code
+								 * that only the start needed */
 	{SYS_recvmsg, ROLE(MAIN), 0}, /* requests, and the descriptors they bring */
 	{SYS_close, ROLE(MAIN), 0}, /* those, once they are done with */
 	{SYS_clock_gettime, ALL, 0}, /* where the vDSO cannot tell */

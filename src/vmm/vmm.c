@@ -15,6 +15,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -27,7 +28,10 @@
 #include "vmm/snapshot.h"
 #include "vmm/vmm_impl.h"
 
-enum { STACK = 128 * 1024 };
+enum {
+	STACK = 128 * 1024,
+	START_MS = 3000, /* until then machines have started, or nearly */
+};
 
 /* --- the end --- */
 
@@ -377,6 +381,23 @@ static bool takes_requests(const struct vmm_config *c)
 	       type == SOCK_SEQPACKET;
 }
 
+/* The program's code, as the linker names it. */
+extern char __executable_start[], etext[];
+
+/* Most of the code that is in memory is the start's. It is the file's, clean: what is wanted again
+ * comes again. */
+static int forget_start(void *ctx, struct err *err)
+{
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	size_t n = (size_t)(etext - __executable_start) & ~(page - 1);
+	struct vmm *m = ctx;
+
+	(void)err;
+	m->start_timer = NULL;
+	(void)madvise(__executable_start, n, MADV_DONTNEED);
+	return 0;
+}
+
 static int make_loops(struct vmm *m, struct err *err)
 {
 	struct watch *watch;
@@ -391,6 +412,8 @@ static int make_loops(struct vmm *m, struct err *err)
 		r = loop_new(&m->fs_loop, err);
 	if (r == 0)
 		r = loop_watch(m->loop, m->over, EPOLLIN, is_over, m->loop, &watch, err);
+	if (r == 0)
+		r = loop_timer(m->loop, START_MS, forget_start, m, &m->start_timer, err);
 	if (r == 0 && takes_requests(m->config))
 		r = control_init(&m->control, m->config->control, m->loop, vmm_requests, m, err);
 	return r;

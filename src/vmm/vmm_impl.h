@@ -44,6 +44,7 @@ struct vmm {
 	struct gmem *mem;
 	struct bus bus;
 	struct loop *loop, *disk_loop, *fs_loop;
+	struct timer *start_timer; /* the start is over */
 	struct control control;
 	struct port port;
 	struct virtio rng;
