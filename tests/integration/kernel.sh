@@ -168,13 +168,15 @@ eventually() { # eventually COMMAND…: within 20 seconds
 }
 sleeps() { pgrep -f "^sleep 3600.$$" >/dev/null; }
 rests() { ! sleeps; }
+ended() { ! grep -q "^State:[[:space:]]*[^Z]" "/proc/$1/status" 2>/dev/null; }
 is_clear() { [ -z "$(ls -A "$HULL_ROOT/tmp")" ]; }
 build_stopped() { # build_stopped SIGNAL: while it compiles
 	make_tree "sleep 3600.$$ & sleep 3600.$$"
-	env --default-signal=INT "$HULL" kernel build --source "$work/tree" >"$work/out" 2>"$work/err" &
+	env --default-signal=INT,TERM,HUP "$HULL" kernel build --source "$work/tree" >"$work/out" 2>"$work/err" &
 	pid=$!
 	eventually sleeps || return 1
 	kill "-$1" "$pid"
+	eventually ended "$pid" || kill -9 "$pid"
 	status=0
 	wait "$pid" || status=$?
 	cat "$work/err"
