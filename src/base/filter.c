@@ -5,7 +5,6 @@
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
-#include <pthread.h>
 #include <stdbool.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -56,31 +55,21 @@ static void allow(struct program *p, const struct filter_rule *rule)
 		load(p, offsetof(struct seccomp_data, nr));
 }
 
-static void fill(struct program *p, const struct filter_rule *rules, size_t n, uint32_t others)
-{
-	load(p, offsetof(struct seccomp_data, arch));
-	add(p, BPF_JMP | BPF_JEQ | BPF_K, OWN_ARCH, 1, 0);
-	answer(p, SECCOMP_RET_KILL_PROCESS);
-	load(p, offsetof(struct seccomp_data, nr));
-	for (size_t i = 0; i < n; i++)
-		allow(p, &rules[i]);
-	answer(p, others);
-}
-
 int filter_set(const struct filter_rule *rules, size_t n, int code, struct err *err)
 {
-	/* not on the stack, where what a thread has once held stays its own */
-	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-	static struct program p;
+	uint32_t others = code ? SECCOMP_RET_ERRNO | (uint32_t)code : SECCOMP_RET_KILL_PROCESS;
+	struct program p = {.n = 0};
 
 	assert(n <= FILTER_RULES_MAX);
-	(void)pthread_mutex_lock(&lock);
-	p.n = 0;
-	fill(&p, rules, n, code ? SECCOMP_RET_ERRNO | (uint32_t)code : SECCOMP_RET_KILL_PROCESS);
+	load(&p, offsetof(struct seccomp_data, arch));
+	add(&p, BPF_JMP | BPF_JEQ | BPF_K, OWN_ARCH, 1, 0);
+	answer(&p, SECCOMP_RET_KILL_PROCESS);
+	load(&p, offsetof(struct seccomp_data, nr));
+	for (size_t i = 0; i < n; i++)
+		allow(&p, &rules[i]);
+	answer(&p, others);
 	struct sock_fprog fprog = {.len = p.n, .filter = p.code};
-	int r = 0;
 	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &fprog) < 0)
-		r = err_sys(err, "set the system-call filter");
-	(void)pthread_mutex_unlock(&lock); /* by a futex, which every list has to allow */
-	return r;
+		return err_sys(err, "set the system-call filter");
+	return 0;
 }

@@ -23,8 +23,7 @@ struct filter_rule {
 
 /*
  * Confines the calling thread for good: calls on the list are let through, others end the process
- * (code 0) or fail with `code`. Needs no_new_privs. At most FILTER_RULES_MAX rules, futex(2) among
- * them.
+ * (code 0) or fail with `code`. Needs no_new_privs. At most FILTER_RULES_MAX rules.
  */
 int filter_set(const struct filter_rule *rules, size_t n, int code, struct err *err)
 	HULL_MUST_CHECK;

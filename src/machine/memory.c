@@ -22,7 +22,7 @@
 
 enum {
 	STEP_MS = 100,
-	STALL_MS = 10000, /* without progress; the drivers come a second after the workload */
+	STALL_MS = 30000, /* without progress; a guest on a busy host may not run for long */
 };
 
 #define BLOCK      (2ULL << 20) /* what is plugged comes in these */
