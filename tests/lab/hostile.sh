@@ -3,7 +3,7 @@
 # A guest that is out for the monitor (tests/lab/hostile.c): on a monitor with sanitizers it drives every device with chains and accesses of
 # its invention for SECONDS_GIVEN (SEED repeats a run); and what code that has taken over monitor or share can reach.
 . "$(dirname "$0")/../integration/lib.sh"
-seconds=${SECONDS_GIVEN:-8}
+seconds=${SECONDS_GIVEN:-60}
 seed=${SEED:-$(od -An -N3 -tu4 /dev/urandom | tr -d ' ')}
 modprobe tun 2>/dev/null
 work=$(mktemp -d)
