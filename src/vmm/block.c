@@ -134,14 +134,16 @@ static bool passes(struct block *b, const struct request *r)
 	}
 }
 
-/* The chain holds a header, and a byte for the status. */
-static struct request request_of(const struct block *b, const struct chain *c)
+/* The chain holds a header, of which `head` is the copy that counts, and a byte for the status. */
+static struct request request_of(const struct block *b, const struct virtio_blk_outhdr *head,
+				 const struct chain *c)
 {
 	return (struct request){.disk = &b->disk,
 				.serial = b->serial,
 				.chain = c,
+				.head = *head,
 				.in = c->in_bytes - 1,
-				.out = c->out_bytes - sizeof(struct virtio_blk_outhdr)};
+				.out = c->out_bytes - sizeof(*head)};
 }
 
 /* Tells how it went; how many bytes were written. */
@@ -158,11 +160,12 @@ static uint32_t answer(const struct request *r, int e)
 /* By a thread of the pool, with the header as it was judged. */
 static void finish(void *ctx, const void *note, const struct chain *c)
 {
+	struct virtio_blk_outhdr head;
 	struct block *b = ctx;
-	struct request r = request_of(b, c);
 
-	_Static_assert(sizeof(r.head) == POOL_NOTE, "a header is a note");
-	memcpy(&r.head, note, sizeof(r.head));
+	_Static_assert(sizeof(head) == POOL_NOTE, "a header is a note");
+	memcpy(&head, note, sizeof(head));
+	struct request r = request_of(b, &head, c);
 	int e = carry_out(&r);
 	virtio_finish(&b->v, 0, c->head, answer(&r, e));
 }
@@ -184,10 +187,6 @@ static int carry_out_now(const struct block *b, struct request *r)
 	default: /* what is written goes to the host's memory */
 		break;
 	}
-	int e = carry_out(r);
-	if (!r->now || e != -EOPNOTSUPP)
-		return e;
-	r->now = false; /* of this file nobody knows whether it would wait */
 	return carry_out(r);
 }
 
@@ -199,8 +198,7 @@ static int64_t serve_chain(struct virtio *v, const struct chain *c)
 	/* without a byte for the status there is nowhere to complain */
 	if (c->in_bytes == 0 || chain_read(c, 0, &head, sizeof(head)) != sizeof(head))
 		return 0;
-	struct request r = request_of(b, c);
-	r.head = head;
+	struct request r = request_of(b, &head, c);
 	if (!passes(b, &r))
 		return VIRTIO_LATER;
 	int e = b->pool ? carry_out_now(b, &r) : -EAGAIN;

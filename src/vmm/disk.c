@@ -74,15 +74,14 @@ enum way { READ, READ_NOW, WRITE };
 
 static ssize_t call(int fd, enum way way, const struct iovec *iov, size_t n, uint64_t at)
 {
-	switch (way) {
-	case READ:
-		return preadv(fd, iov, (int)n, (off_t)at);
-	case READ_NOW:
-		return preadv2(fd, iov, (int)n, (off_t)at, RWF_NOWAIT);
-	case WRITE:
-		break;
+	if (way == WRITE)
+		return pwritev(fd, iov, (int)n, (off_t)at);
+	if (way == READ_NOW) {
+		ssize_t r = preadv2(fd, iov, (int)n, (off_t)at, RWF_NOWAIT);
+		if (r >= 0 || errno != EOPNOTSUPP)
+			return r;
 	}
-	return pwritev(fd, iov, (int)n, (off_t)at);
+	return preadv(fd, iov, (int)n, (off_t)at);
 }
 
 /* As much as one system call moves within one extent; bytes or -errno. */

@@ -40,8 +40,8 @@ void disk_done(struct disk *d);
  * when a file is shorter than it was. */
 int disk_move(const struct disk *d, bool write, struct iovec *iov, size_t n, uint64_t offset);
 
-/* Reads likewise, but only what needs no wait for storage; EAGAIN: it would. EOPNOTSUPP: of this
- * file nobody knows. */
+/* Reads likewise, but only what needs no wait for storage; EAGAIN: it would. A file of which nobody
+ * knows is read in any case. */
 int disk_read_now(const struct disk *d, struct iovec *iov, size_t n, uint64_t offset);
 
 /* Whether disk_flush() has something to do. */

@@ -417,14 +417,15 @@ TEST(only_what_was_plugged_in_can_be_taken_away)
 
 /* --- storage that makes wait --- */
 
-/* Reads of this file need a wait, for as many posts. */
+/* Reads of this file need a wait, for as many posts; of that one, nobody knows. */
 static int slow_file = -1;
+static int odd_file = -1;
 static sem_t gate;
 
 ssize_t preadv2(int fd, const struct iovec *iov, int n, off_t at, int flags)
 {
-	if (fd == slow_file && (flags & RWF_NOWAIT)) {
-		errno = EAGAIN;
+	if ((fd == slow_file || fd == odd_file) && (flags & RWF_NOWAIT)) {
+		errno = fd == slow_file ? EAGAIN : EOPNOTSUPP;
 		return -1;
 	}
 	return syscall(SYS_preadv2, fd, iov, n, at, 0, flags);
@@ -550,6 +551,20 @@ TEST(a_read_that_waits_for_storage_holds_up_nobody)
 	EXPECT(answered(&s.kit, 1));
 	EXPECT_EQ(*slow, VIRTIO_BLK_S_OK);
 	EXPECT_EQ(interrupts(&s.kit), 1);
+}
+
+TEST(a_file_that_cannot_tell_whether_it_waits_is_read_at_once)
+{
+	AUTO_SLOW struct slow s;
+
+	EXPECT_EQ(slow_init(&s), 0);
+	odd_file = s.kit.fds[2];
+	const uint8_t *status = offer(&s.kit, 0, VIRTIO_BLK_T_IN, 4);
+	virtio_kicked(&s.kit.block.v);
+	odd_file = -1;
+	EXPECT_EQ(answers(&s.kit), 1);
+	EXPECT_EQ(*status, VIRTIO_BLK_S_OK);
+	EXPECT_EQ(*(const uint8_t *)rig_at(s.kit.mem, RIG_DATA + 0x400), 4);
 }
 
 TEST(what_a_flush_and_a_discard_are_told_comes_from_the_pool)
