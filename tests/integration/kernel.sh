@@ -158,14 +158,6 @@ build_fails() {
 		grep -q 'no such luck' "$work/err" && make_tree 'echo x >vmlinux' && build_refused 'strip the kernel' build &&
 		make_tree 'cp /bin/true vmlinux' && build_refused 'no Linux kernel' build
 }
-eventually() { # eventually COMMAND…: within 20 seconds
-	for _ in $(seq 200); do
-		if "$@"; then return 0; fi
-		sleep 0.1
-	done
-	echo "waited in vain: $*"
-	return 1
-}
 sleeps() { pgrep -f "^sleep 3600.$$" >/dev/null; }
 rests() { ! sleeps; }
 ended() { ! grep -q "^State:[[:space:]]*[^Z]" "/proc/$1/status" 2>/dev/null; }
@@ -174,9 +166,9 @@ build_stopped() { # build_stopped SIGNAL: while it compiles
 	make_tree "sleep 3600.$$ & sleep 3600.$$"
 	env --default-signal=INT,TERM,HUP "$HULL" kernel build --source "$work/tree" >"$work/out" 2>"$work/err" &
 	pid=$!
-	eventually sleeps || return 1
+	soon sleeps || return 1
 	kill "-$1" "$pid"
-	eventually ended "$pid" || kill -9 "$pid"
+	soon ended "$pid" || kill -9 "$pid"
 	status=0
 	wait "$pid" || status=$?
 	cat "$work/err"
@@ -186,7 +178,7 @@ build_obeys() {
 		build_stopped "$signal" && [ "$status" = 125 ] && tail -n 1 "$work/err" | grep -q 'stopped by a signal' && is_clear && rests || return 1
 	done
 }
-build_orphaned() { build_stopped KILL && eventually is_clear && eventually rests; }
+build_orphaned() { build_stopped KILL && soon is_clear && soon rests; }
 builds_really() {
 	"$HULL" kernel build --name real 2>"$work/err" || { cat "$work/err"; return 1; }
 	"$HULL" kernel ls | grep '^real ' && [ "$("$HULL" kernel rm real)" = real ] && is_clear
