@@ -33,6 +33,7 @@ struct file_id {
 struct gmem {
 	struct file_id file; /* that it is mapped from */
 	struct mapping mapping, room_mapping;
+	uint64_t size; /* of all runs, which follow one another in it */
 	struct gmem_run runs[GMEM_RUNS]; /* lowest first */
 	size_t n;
 	struct gmem_run room;
@@ -83,6 +84,7 @@ static int make(uint64_t size, struct gmem **ret, uint8_t **base, struct err *er
 	int r = reserve(size, &mem->mapping, base, err);
 	if (r < 0)
 		return r;
+	mem->size = size;
 	mem->runs[0] = (struct gmem_run){0, low, *base};
 	mem->n = 1;
 	if (size > low)
@@ -101,60 +103,6 @@ int gmem_new(uint64_t size, struct gmem **ret, struct err *err)
 		r = open_up(base, size, err);
 	if (r == 0)
 		*ret = TAKE_PTR(mem);
-	return r;
-}
-
-int gmem_map(uint64_t size, int file, struct gmem **ret, struct err *err)
-{
-	AUTO(auto_gmem_free) struct gmem *mem = NULL;
-	struct stat st;
-	uint8_t *base;
-
-	if (fstat(file, &st) < 0)
-		return err_sys(err, "memory file %d", file);
-	if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size != size)
-		return err_set(err, EINVAL, "memory file %d has %jd bytes, the machine %ju", file,
-			       (intmax_t)st.st_size, (uintmax_t)size);
-	int r = make(size, &mem, &base, err);
-	if (r < 0)
-		return r;
-	if (mmap(base, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, file,
-		 0) == MAP_FAILED)
-		return err_sys(err, "map memory file %d", file);
-	advise(base, size);
-	mem->file = (struct file_id){st.st_dev, st.st_ino};
-	*ret = TAKE_PTR(mem);
-	return 0;
-}
-
-static bool is_zero(const uint8_t *page)
-{
-	return page[0] == 0 && memcmp(page, page + 1, PAGE - 1) == 0;
-}
-
-int gmem_save(const struct gmem *mem, int file, struct err *err)
-{
-	const uint8_t *base = mem->runs[0].host; /* the runs follow one another */
-	size_t size = mem->mapping.len - 2 * HUGE_PAGE;
-	struct stat st;
-	int r = 0;
-
-	/* not by way of the C library, which asks as if by a name: the filter lets nobody do that
-	 */
-	if (syscall(SYS_fstat, file, &st) < 0)
-		return err_sys(err, "memory file %d", file);
-	if (st.st_dev == mem->file.dev && st.st_ino == mem->file.inode)
-		return err_set(err, EBUSY, "the machine lives on that memory file");
-	if (ftruncate(file, 0) < 0 || ftruncate(file, (off_t)size) < 0)
-		return err_sys(err, "make the memory file");
-	for (size_t at = 0, end; at < size && r == 0; at = end) {
-		end = at;
-		while (end < size && !is_zero(base + end))
-			end += PAGE;
-		r = pwrite_all(file, base + at, end - at, at, "memory file", err);
-		while (end < size && is_zero(base + end))
-			end += PAGE;
-	}
 	return r;
 }
 
@@ -180,6 +128,97 @@ int gmem_add_room(struct gmem *mem, uint64_t size, struct err *err)
 struct gmem_run gmem_room(const struct gmem *mem)
 {
 	return mem->room;
+}
+
+/* --- in files --- */
+
+/* In the file, the runs follow one another as they do here, and the room comes last. */
+static uint64_t file_size(const struct gmem *mem)
+{
+	return mem->size + mem->room.size;
+}
+
+/* The file's content from `at` on in place of what is mapped there. */
+static int map_file(void *base, uint64_t size, int file, uint64_t at, struct err *err)
+{
+	if (mmap(base, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, file,
+		 (off_t)at) == MAP_FAILED)
+		return err_sys(err, "map memory file %d", file);
+	advise(base, size);
+	return 0;
+}
+
+int gmem_map(uint64_t size, uint64_t room, int file, struct gmem **ret, struct err *err)
+{
+	AUTO(auto_gmem_free) struct gmem *mem = NULL;
+	struct stat st;
+	uint8_t *base;
+
+	if (fstat(file, &st) < 0)
+		return err_sys(err, "memory file %d", file);
+	int r = make(size, &mem, &base, err);
+	if (r == 0 && room > 0)
+		r = gmem_add_room(mem, room, err);
+	if (r < 0)
+		return r;
+	if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size != file_size(mem))
+		return err_set(err, EINVAL, "memory file %d has %jd bytes, the machine %ju", file,
+			       (intmax_t)st.st_size, (uintmax_t)file_size(mem));
+	r = map_file(base, size, file, 0, err);
+	if (r < 0)
+		return r;
+	mem->file = (struct file_id){st.st_dev, st.st_ino};
+	*ret = TAKE_PTR(mem);
+	return 0;
+}
+
+int gmem_map_room(const struct gmem *mem, uint64_t offset, uint64_t size, int file, struct err *err)
+{
+	return map_file((uint8_t *)mem->room.host + offset, size, file, mem->size + offset, err);
+}
+
+static bool is_zero(const uint8_t *page)
+{
+	return page[0] == 0 && memcmp(page, page + 1, PAGE - 1) == 0;
+}
+
+/* Writes what is not zero of so many bytes from base on to the file, which is a hole from `to` on.
+ */
+static int write_pages(const uint8_t *base, uint64_t size, int file, uint64_t to, struct err *err)
+{
+	int r = 0;
+
+	for (uint64_t at = 0, end; at < size && r == 0; at = end) {
+		end = at;
+		while (end < size && !is_zero(base + end))
+			end += PAGE;
+		r = pwrite_all(file, base + at, end - at, to + at, "memory file", err);
+		while (end < size && is_zero(base + end))
+			end += PAGE;
+	}
+	return r;
+}
+
+int gmem_save(const struct gmem *mem, int file, struct err *err)
+{
+	struct stat st;
+
+	/* not by way of the C library, which asks as if by a name: the filter lets nobody do that
+	 */
+	if (syscall(SYS_fstat, file, &st) < 0)
+		return err_sys(err, "memory file %d", file);
+	if (st.st_dev == mem->file.dev && st.st_ino == mem->file.inode)
+		return err_set(err, EBUSY, "the machine lives on that memory file");
+	if (ftruncate(file, 0) < 0 || ftruncate(file, (off_t)file_size(mem)) < 0)
+		return err_sys(err, "make the memory file");
+	return write_pages(mem->runs[0].host, mem->size, file, 0, err);
+}
+
+int gmem_save_room(const struct gmem *mem, uint64_t offset, uint64_t size, int file,
+		   struct err *err)
+{
+	return write_pages((const uint8_t *)mem->room.host + offset, size, file, mem->size + offset,
+			   err);
 }
 
 void gmem_free(struct gmem *mem)

@@ -33,17 +33,6 @@ struct gmem_run {
 int gmem_new(uint64_t size, struct gmem **ret, struct err *err) HULL_MUST_CHECK;
 
 /*
- * The same of what gmem_save() wrote: the file's pages are this memory's until they are written to,
- * and the file stays as it is. EINVAL when it has another size.
- */
-int gmem_map(uint64_t size, int file, struct gmem **ret, struct err *err) HULL_MUST_CHECK;
-
-/* Writes the memory, which nobody else writes to, as the file's whole content: byte for byte from
- * the lowest address on without hole and room, and holes where pages are zero. Not synced. EBUSY
- * when it is the file that the memory was mapped from. */
-int gmem_save(const struct gmem *mem, int file, struct err *err) HULL_MUST_CHECK;
-
-/*
  * Adds a room for memory that the guest is given later (hotmem.h), behind all other: `size` bytes
  * or somewhat more, as guests take it in blocks of up to GMEM_ROOM_ALIGN. It takes nothing of the
  * host until it is touched. Once, before the machine runs.
@@ -55,6 +44,30 @@ int gmem_add_room(struct gmem *mem, uint64_t size, struct err *err) HULL_MUST_CH
 /* That room; size 0: there is none. */
 struct gmem_run gmem_room(const struct gmem *mem);
 
+/*
+ * Writes the memory, which nobody else writes to, as the file's whole content: byte for byte from
+ * the lowest address on without hole, and holes where pages are zero. The room comes last, all of
+ * it a hole until gmem_save_room(). Not synced. EBUSY when it is the file that the memory was
+ * mapped from.
+ */
+int gmem_save(const struct gmem *mem, int file, struct err *err) HULL_MUST_CHECK;
+
+/* Writes whole pages of the room to where they belong in the file that gmem_save() made. */
+int gmem_save_room(const struct gmem *mem, uint64_t offset, uint64_t size, int file,
+		   struct err *err) HULL_MUST_CHECK;
+
+/*
+ * gmem_new() of what gmem_save() wrote: the file's pages are this memory's until they are written
+ * to, and the file stays as it is. `room`: what gmem_add_room() was given, 0 for none, which is
+ * done here. EINVAL when the file has another size.
+ */
+int gmem_map(uint64_t size, uint64_t room, int file, struct gmem **ret, struct err *err)
+	HULL_MUST_CHECK;
+
+/* Whole pages of the room become that file's, as all other memory is. Before the machine runs. */
+int gmem_map_room(const struct gmem *mem, uint64_t offset, uint64_t size, int file, struct err *err)
+	HULL_MUST_CHECK;
+
 /* Unmaps; NULL is fine. No pointer of gmem_at() may be used after it. */
 void gmem_free(struct gmem *mem);
 
@@ -63,8 +76,9 @@ void gmem_free(struct gmem *mem);
 void *gmem_at(const struct gmem *mem, uint64_t gpa, size_t len) HULL_MUST_CHECK;
 
 /* Gives the host back whole pages within [at, at + len), which gmem_at() or a chain's buffers told:
- * they read as zeros from now on, and take memory when they are touched again. Huge pages go when
- * all of one is given back, which need not be at once. */
+ * they read as zeros from now on, or as the file has them that they were mapped from, and take
+ * memory when they are touched again. Huge pages go when all of one is given back, which need not
+ * be at once. */
 void gmem_discard(void *at, size_t len);
 
 /* Where memory lies that is there from the start; returns how many runs there are. */

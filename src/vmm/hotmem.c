@@ -16,6 +16,7 @@
 
 #include "base/err.h"
 #include "vmm/gmem.h"
+#include "vmm/state.h"
 
 enum { WORD = 64 }; /* bits */
 
@@ -44,15 +45,20 @@ static void mark(struct hotmem *h, const struct range *range)
 		h->blocks[(range->first + i) / WORD] ^= 1ULL << (range->first + i) % WORD;
 }
 
-/* The part of the configuration that changes. The driver is told only of what it is asked. */
+static struct virtio_mem_config config_of(const struct hotmem *h)
+{
+	return (struct virtio_mem_config){.block_size = htole64(HOTMEM_BLOCK),
+					  .addr = htole64(h->addr),
+					  .region_size = htole64(h->size),
+					  .usable_region_size = htole64(h->size),
+					  .plugged_size = htole64(h->plugged),
+					  .requested_size = htole64(h->asked)};
+}
+
+/* What of the configuration changes. The driver is told only of what it is asked. */
 static void show(struct hotmem *h)
 {
-	struct virtio_mem_config config = {.block_size = htole64(HOTMEM_BLOCK),
-					   .addr = htole64(h->addr),
-					   .region_size = htole64(h->size),
-					   .usable_region_size = htole64(h->size),
-					   .plugged_size = htole64(h->plugged),
-					   .requested_size = htole64(h->asked)};
+	struct virtio_mem_config config = config_of(h);
 
 	_Static_assert(sizeof(config) <= VIRTIO_CONFIG_MAX, "room for the configuration");
 	memcpy(h->v.config, &config, sizeof(config));
@@ -163,20 +169,98 @@ static void serve(struct virtio *v)
 	virtio_each(v, 0, serve_chain);
 }
 
+/* --- written down --- */
+
+static size_t n_words(const struct hotmem *h)
+{
+	/* GMEM_ROOM_ALIGN is a whole number of words of blocks */
+	return h->size / HOTMEM_BLOCK / WORD;
+}
+
+size_t hotmem_state_size(const struct hotmem *h)
+{
+	return sizeof(h->asked) + n_words(h) * sizeof(h->blocks[0]);
+}
+
+static void save(struct virtio *v, struct buf *to)
+{
+	const struct hotmem *h = (const struct hotmem *)v;
+
+	buf_le64(to, h->asked);
+	for (size_t i = 0; i < n_words(h); i++)
+		buf_le64(to, h->blocks[i]);
+}
+
+/* The configuration has been taken as the state has it: it must be what follows from the rest. */
+static int load(struct virtio *v, struct state_reader *from, struct err *err)
+{
+	struct hotmem *h = (struct hotmem *)v;
+	const struct range all = {0, h->size / HOTMEM_BLOCK};
+
+	h->asked = state_take64(from);
+	for (size_t i = 0; i < n_words(h); i++)
+		h->blocks[i] = state_take64(from);
+	h->plugged = count_plugged(h, &all) * HOTMEM_BLOCK;
+	struct virtio_mem_config config = config_of(h);
+	if (h->asked > h->size || memcmp(v->config, &config, sizeof(config)) != 0)
+		return err_set(err, EINVAL, "its memory lies elsewhere, or is another than it was");
+	return 0;
+}
+
+/* The next run of plugged blocks from block `at` on; n 0: there is none. */
+static struct range next_run(const struct hotmem *h, uint64_t at)
+{
+	uint64_t blocks = h->size / HOTMEM_BLOCK;
+
+	while (at < blocks && !is_plugged(h, at))
+		at++;
+	struct range run = {at, 0};
+	while (at + run.n < blocks && is_plugged(h, at + run.n))
+		run.n++;
+	return run;
+}
+
+/* What is done with a part of the room and the file. */
+typedef int room_fn(const struct gmem *mem, uint64_t offset, uint64_t size, int file,
+		    struct err *err);
+
+static int each_run(const struct hotmem *h, room_fn *fn, int file, struct err *err)
+{
+	int r = 0;
+
+	for (struct range run = next_run(h, 0); run.n > 0 && r == 0;
+	     run = next_run(h, run.first + run.n))
+		r = fn(h->mem, run.first * HOTMEM_BLOCK, run.n * HOTMEM_BLOCK, file, err);
+	return r;
+}
+
+int hotmem_save_memory(const struct hotmem *h, int file, struct err *err)
+{
+	return each_run(h, gmem_save_room, file, err);
+}
+
+int hotmem_map_memory(const struct hotmem *h, int file, struct err *err)
+{
+	return each_run(h, gmem_map_room, file, err);
+}
+
+/* --- the device --- */
+
 static const struct virtio_ops hotmem_ops = {.id = VIRTIO_ID_MEM,
 					     .features = 1ULL
 							 << VIRTIO_MEM_F_UNPLUGGED_INACCESSIBLE,
 					     .n_queues = 1,
 					     .serve = serve,
-					     .no_save = "memory given later is not written down"};
+					     .save = save,
+					     .load = load,
+					     .config_is_state = true};
 
 int hotmem_init(struct hotmem *h, const struct gmem *mem, struct err *err)
 {
 	struct gmem_run room = gmem_room(mem);
 
-	*h = (struct hotmem){.addr = room.gpa, .size = room.size, .room = room.host};
-	/* GMEM_ROOM_ALIGN is a whole number of words of blocks */
-	h->blocks = calloc(room.size / HOTMEM_BLOCK / WORD, sizeof(h->blocks[0]));
+	*h = (struct hotmem){.addr = room.gpa, .size = room.size, .room = room.host, .mem = mem};
+	h->blocks = calloc(n_words(h), sizeof(h->blocks[0]));
 	if (!h->blocks)
 		return err_set(err, ENOMEM, "out of memory");
 	int r = virtio_init(&h->v, &hotmem_ops, 0, mem, err);

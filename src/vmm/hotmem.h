@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/attr.h"
@@ -21,6 +22,7 @@ struct hotmem {
 	struct virtio v; /* first */
 	uint64_t addr, size; /* of the room; bytes */
 	uint8_t *room; /* borrowed */
+	const struct gmem *mem; /* whose it is */
 	uint64_t asked, plugged; /* bytes */
 	uint64_t *blocks; /* a bit for each block that is plugged; owned */
 };
@@ -37,3 +39,11 @@ void hotmem_ask(struct hotmem *h, uint64_t bytes);
 
 /* How many bytes are plugged. From any thread. */
 uint64_t hotmem_plugged(struct hotmem *h);
+
+/* What its written state takes beyond that of other devices; bytes. */
+size_t hotmem_state_size(const struct hotmem *h);
+
+/* Of the room, what is plugged is memory: written to the file that gmem_save() made, and brought
+ * back from there when the device's own state has been. The machine stands still. */
+int hotmem_save_memory(const struct hotmem *h, int file, struct err *err) HULL_MUST_CHECK;
+int hotmem_map_memory(const struct hotmem *h, int file, struct err *err) HULL_MUST_CHECK;

@@ -84,7 +84,8 @@ int resume_answer(void *ctx, struct control_call *call, struct err *err)
 
 size_t snapshot_room(const struct vmm *m)
 {
-	return (size_t)(m->config->cpus + 2) * ARCH_STATE_MAX + (size_t)m->bus.n * DEVICE_ROOM;
+	return (size_t)(m->config->cpus + 2) * ARCH_STATE_MAX + (size_t)m->bus.n * DEVICE_ROOM +
+	       hotmem_state_size(&m->hotmem);
 }
 
 static struct arch_vcpu arch_vcpu(const struct vmm *m, unsigned i)
@@ -135,6 +136,13 @@ static int save_cpus(const struct vmm *m, struct buf *to, struct err *err)
 	return r;
 }
 
+static int save_memory(const struct vmm *m, int file, struct err *err)
+{
+	int r = gmem_save(m->mem, file, err);
+
+	return r < 0 ? r : hotmem_save_memory(&m->hotmem, file, err);
+}
+
 /* The state last: a file that is whole has its memory beside it. */
 static int save(const struct vmm *m, int state, int memory, struct buf *to, struct err *err)
 {
@@ -147,7 +155,7 @@ static int save(const struct vmm *m, int state, int memory, struct buf *to, stru
 	if (r == 0)
 		r = buf_check(to, err);
 	if (r == 0)
-		r = gmem_save(m->mem, memory, err);
+		r = save_memory(m, memory, err);
 	if (r < 0)
 		return r;
 	if (ftruncate(state, 0) < 0)
@@ -244,6 +252,8 @@ int snapshot_load(struct vmm *m, int file, struct err *err)
 		return err_set(err, ENOMEM, "out of memory");
 	ssize_t n = read_upto(file, bytes, STATE_MAX, "state file", err);
 	int r = n < 0 ? (int)n : load(m, bytes, (size_t)n, err);
+	if (r == 0)
+		r = hotmem_map_memory(&m->hotmem, m->config->memory_file, err);
 	if (r < 0)
 		return err_wrap(err, "restore");
 	for (unsigned i = 0; i < m->bus.n; i++)

@@ -168,12 +168,40 @@ TEST(memory_that_was_written_to_a_file_comes_back_and_the_file_stays_as_it_is)
 	EXPECT_EQ(fstat(file, &st), 0);
 	EXPECT_EQ(st.st_size, SIZE);
 	EXPECT_EQ(st.st_blocks * 512, 3 * 4096); /* the rest are holes */
-	EXPECT_EQ(gmem_map(SIZE, file, &back, &err), 0);
+	EXPECT_EQ(gmem_map(SIZE, 0, file, &back, &err), 0);
 	EXPECT_EQ(memcmp(gmem_at(mem, 0, SIZE), gmem_at(back, 0, SIZE), SIZE), 0);
 	*(char *)gmem_at(back, SIZE / 2, 1) = 'x';
 	EXPECT_EQ(pread(file, &byte, 1, SIZE / 2), 1);
 	EXPECT_EQ(byte, 'b');
 	EXPECT_EQ(gmem_save(back, file, &err), -EBUSY); /* the pages under its feet */
+}
+
+TEST(what_is_written_of_a_room_comes_back_and_the_rest_of_it_takes_nothing)
+{
+	enum { SIZE = 2 << 20, AT = 4 << 20, PAGES = 8 * 4096 };
+	AUTO(auto_gmem_free) struct gmem *mem = NULL;
+	AUTO(auto_gmem_free) struct gmem *back = NULL;
+	AUTO_CLOSE int file = memfd_create("memory", MFD_CLOEXEC);
+	struct err err = ERR_INIT;
+	struct stat st;
+
+	EXPECT_EQ(gmem_new(SIZE, &mem, &err), 0);
+	EXPECT_EQ(gmem_add_room(mem, GIB, &err), 0);
+	uint64_t gpa = gmem_room(mem).gpa;
+	memset(gmem_at(mem, gpa + AT, 4096), 'p', 4096);
+	memset(gmem_at(mem, gpa + 2 * AT, 4096), 'u', 4096); /* nobody asks for that one */
+	EXPECT_EQ(gmem_save(mem, file, &err), 0);
+	EXPECT_EQ(gmem_save_room(mem, AT, PAGES, file, &err), 0);
+	EXPECT_EQ(fstat(file, &st), 0);
+	EXPECT_EQ((uint64_t)st.st_size, SIZE + GMEM_ROOM_ALIGN);
+	EXPECT_EQ(st.st_blocks * 512, 4096);
+	EXPECT_EQ(gmem_map(SIZE, GIB, file, &back, &err), 0);
+	EXPECT_EQ(gmem_room(back).gpa, gpa);
+	EXPECT_EQ(*(char *)gmem_at(back, gpa + AT, 1), 0);
+	EXPECT_EQ(gmem_map_room(back, AT, PAGES, file, &err), 0);
+	EXPECT_EQ(memcmp(gmem_at(back, gpa + AT, PAGES), gmem_at(mem, gpa + AT, PAGES), PAGES), 0);
+	*(char *)gmem_at(back, gpa + AT + PAGES, 1) = 'x'; /* still memory of its own */
+	EXPECT_EQ(*(char *)gmem_at(back, gpa + 2 * AT, 1), 0);
 }
 
 TEST(a_memory_file_of_another_size_or_none_at_all_is_refused)
@@ -184,11 +212,14 @@ TEST(a_memory_file_of_another_size_or_none_at_all_is_refused)
 
 	EXPECT_EQ(ftruncate(file, (2 << 20) - 4096), 0);
 	struct err err = ERR_INIT;
-	EXPECT_EQ(gmem_map(2 << 20, file, &mem, &err), -EINVAL);
+	EXPECT_EQ(gmem_map(2 << 20, 0, file, &mem, &err), -EINVAL);
 	EXPECT(strstr(err.msg, "bytes"));
+	EXPECT_EQ(ftruncate(file, 2 << 20), 0); /* of a machine without a room */
+	err = ERR_INIT;
+	EXPECT_EQ(gmem_map(2 << 20, GIB, file, &mem, &err), -EINVAL);
 	EXPECT_EQ(pipe2(pipes, O_CLOEXEC), 0);
 	err = ERR_INIT;
-	EXPECT_EQ(gmem_map(2 << 20, pipes[0], &mem, &err), -EINVAL);
+	EXPECT_EQ(gmem_map(2 << 20, 0, pipes[0], &mem, &err), -EINVAL);
 	(void)close(pipes[0]);
 	(void)close(pipes[1]);
 }

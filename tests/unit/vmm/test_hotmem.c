@@ -1,14 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "../test.h"
 
+#include <errno.h>
 #include <linux/virtio_ids.h>
 #include <linux/virtio_mem.h>
 #include <linux/virtio_mmio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
 
 #include "rig.h"
 
+#include "base/buf.h"
 #include "base/err.h"
+#include "base/fd.h"
 #include "vmm/hotmem.h"
+#include "vmm/state.h"
 
 enum { REQUEST = RIG_DATA, RESPONSE = RIG_DATA + 0x1000, LAST = 1023 /* block of 2 GiB */ };
 
@@ -197,4 +203,69 @@ TEST(a_request_that_is_cut_short_is_an_error)
 	for (uint32_t len = 1; len < sizeof(struct virtio_mem_req); len++)
 		EXPECT_EQ(send(&k, VIRTIO_MEM_REQ_UNPLUG_ALL, 0, 0, len).type,
 			  VIRTIO_MEM_RESP_ERROR);
+}
+
+/* --- written down --- */
+
+/* Memory of a kit, and its room's plugged blocks, in a new file. */
+static int write_memory(const struct kit *k, struct err *err)
+{
+	int file = memfd_create("memory", MFD_CLOEXEC);
+
+	if (gmem_save(k->mem, file, err) < 0 || hotmem_save_memory(&k->hotmem, file, err) < 0)
+		abort();
+	return file;
+}
+
+TEST(what_is_plugged_comes_back_with_what_it_holds)
+{
+	AUTO_KIT struct kit k;
+	AUTO_KIT struct kit back;
+	AUTO_BUF struct buf state = BUF_INIT;
+	struct err err = ERR_INIT;
+
+	kit_init(&k);
+	kit_init(&back);
+	hotmem_ask(&k.hotmem, 8 * HOTMEM_BLOCK);
+	EXPECT_EQ(ask(&k, VIRTIO_MEM_REQ_PLUG, AT(3), 1), VIRTIO_MEM_RESP_ACK);
+	EXPECT_EQ(ask(&k, VIRTIO_MEM_REQ_PLUG, AT(LAST - 1), 2), VIRTIO_MEM_RESP_ACK);
+	*(uint8_t *)rig_at(k.mem, AT(3)) = 3;
+	*(uint8_t *)rig_at(k.mem, AT(LAST) + HOTMEM_BLOCK - 1) = 99;
+	*(uint8_t *)rig_at(k.mem, AT(5)) = 5; /* which it was not given */
+	EXPECT_EQ(virtio_save(&k.hotmem.v, &state, &err), 0);
+	EXPECT(state.len <= 1024 + hotmem_state_size(&k.hotmem));
+	AUTO_CLOSE int file = write_memory(&k, &err);
+	struct state_reader from = {(const uint8_t *)state.data, state.len, false};
+	EXPECT_EQ(virtio_load(&back.hotmem.v, &from, &err), 0);
+	EXPECT_EQ(hotmem_map_memory(&back.hotmem, file, &err), 0);
+	EXPECT_EQ(hotmem_plugged(&back.hotmem), 3 * HOTMEM_BLOCK);
+	EXPECT_EQ(CONFIG(&back, requested_size), 8 * HOTMEM_BLOCK);
+	EXPECT_EQ(*(uint8_t *)rig_at(back.mem, AT(3)), 3);
+	EXPECT_EQ(*(uint8_t *)rig_at(back.mem, AT(LAST) + HOTMEM_BLOCK - 1), 99);
+	EXPECT_EQ(*(uint8_t *)rig_at(back.mem, AT(5)), 0);
+}
+
+TEST(a_state_whose_parts_do_not_agree_is_refused)
+{
+	AUTO_KIT struct kit k;
+	AUTO_BUF struct buf state = BUF_INIT;
+	struct err err = ERR_INIT;
+
+	kit_init(&k);
+	hotmem_ask(&k.hotmem, 8 * HOTMEM_BLOCK);
+	EXPECT_EQ(ask(&k, VIRTIO_MEM_REQ_PLUG, AT(3), 1), VIRTIO_MEM_RESP_ACK);
+	EXPECT_EQ(virtio_save(&k.hotmem.v, &state, &err), 0);
+	/* the last bytes are the blocks, before them is what is asked for, then comes the room */
+	const size_t at[] = {state.len - 1, state.len - hotmem_state_size(&k.hotmem),
+			     21 + offsetof(struct virtio_mem_config, addr),
+			     21 + offsetof(struct virtio_mem_config, region_size)};
+	for (size_t i = 0; i < sizeof(at) / sizeof(at[0]); i++) {
+		AUTO_KIT struct kit other;
+		struct err why = ERR_INIT;
+		kit_init(&other);
+		state.data[at[i]] ^= 0x40;
+		struct state_reader from = {(const uint8_t *)state.data, state.len, false};
+		EXPECT_EQ(virtio_load(&other.hotmem.v, &from, &why), -EINVAL);
+		state.data[at[i]] ^= 0x40;
+	}
 }
