@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A written state from anybody: the input is what stands behind its header, which is made right, so
- * that the checksum stops nothing. Devices are loaded as for a machine that has them all, and go on
- * over a memory that the input fills too.
+ * that the checksum stops nothing. Devices are loaded as for a machine that has them all, in an
+ * order that the input's first byte turns, so that none is far away; and go on over a memory that
+ * the input fills too.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -19,7 +20,10 @@
 #include "base/fd.h"
 #include "base/loop.h"
 #include "vmm/arch.h"
+#include "vmm/balloon.h"
 #include "vmm/block.h"
+#include "vmm/hotmem.h"
+#include "vmm/net.h"
 #include "vmm/port.h"
 #include "vmm/ports.h"
 #include "vmm/rng.h"
@@ -27,7 +31,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
-enum { SECTORS = 32, DEVICES = 3, FILLED = 0x20000 };
+enum { SECTORS = 32, DEVICES = 6, FILLED = 0x20000 };
 
 struct world {
 	struct gmem *mem;
@@ -35,12 +39,29 @@ struct world {
 	struct block disk;
 	struct port port;
 	struct virtio rng;
+	struct balloon balloon;
+	struct hotmem hotmem;
+	struct net net;
 	struct ports ports;
 	struct virtio *devices[DEVICES];
-	int file, host;
+	int file, host, stream, peer;
 };
 
-static void make(struct world *w)
+static void make_network(struct world *w)
+{
+	const struct net_config config = {.stream = &w->stream, .n_pairs = 1};
+	struct err err = ERR_INIT;
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
+		abort();
+	w->stream = pair[0];
+	w->peer = pair[1];
+	if (net_init(&w->net, &config, w->loop, w->mem, &err) < 0)
+		abort();
+}
+
+static void make(struct world *w, uint8_t first)
 {
 	struct disk disk = {0};
 	struct err err = ERR_INIT;
@@ -52,12 +73,15 @@ static void make(struct world *w)
 	    block_init(&w->disk, &disk, "serial", w->loop, w->mem, &err) < 0 ||
 	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0 ||
 	    port_init(&w->port, pair[1], "fuzz", w->loop, w->mem, &err) < 0 ||
-	    rng_init(&w->rng, w->mem, &err) < 0 || ports_init(&w->ports, -1, &err) < 0)
+	    rng_init(&w->rng, w->mem, &err) < 0 || balloon_init(&w->balloon, w->mem, &err) < 0 ||
+	    hotmem_init(&w->hotmem, w->mem, &err) < 0 || ports_init(&w->ports, -1, &err) < 0)
 		abort();
 	w->host = pair[0];
-	w->devices[0] = &w->disk.v;
-	w->devices[1] = &w->port.v;
-	w->devices[2] = &w->rng;
+	make_network(w);
+	struct virtio *const all[] = {&w->disk.v,    &w->port.v,   &w->rng,
+				      &w->balloon.v, &w->hotmem.v, &w->net.v};
+	for (size_t i = 0; i < DEVICES; i++)
+		w->devices[i] = all[(i + first) % DEVICES];
 }
 
 static void done(struct world *w)
@@ -65,10 +89,15 @@ static void done(struct world *w)
 	block_done(&w->disk);
 	port_done(&w->port);
 	virtio_done(&w->rng);
+	balloon_done(&w->balloon);
+	hotmem_done(&w->hotmem);
+	net_done(&w->net);
 	ports_done(&w->ports);
 	loop_free(w->loop);
 	auto_close(&w->file);
 	auto_close(&w->host);
+	auto_close(&w->stream);
+	auto_close(&w->peer);
 }
 
 /* What is right of a state is loaded, and goes on; processors have no KVM here. */
@@ -105,12 +134,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 
 	(void)!state_open(&ignored, data, n, &err); /* as it is */
 	(void)sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
-	if (!mem)
+	if (!mem) {
 		mem = rig_memory();
+		if (gmem_add_room(mem, GMEM_ROOM_ALIGN, &err) < 0)
+			abort();
+	}
+	const uint8_t first = n > 0 ? *data : 0;
 	for (size_t at = 0; n > 0 && at < FILLED; at += n)
 		memcpy(rig_at(mem, at), data, n < FILLED - at ? n : FILLED - at);
 	state_begin(&b);
-	buf_add(&b, data, n);
+	buf_add(&b, data + (n > 0), n - (n > 0));
 	state_seal(&b);
 	struct world *w = calloc(1, sizeof(*w));
 	if (!w || b.bad) {
@@ -118,7 +151,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		return 0;
 	}
 	w->mem = mem;
-	make(w);
+	make(w, first);
 	load(w, &b);
 	done(w);
 	free(w);

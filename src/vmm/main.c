@@ -159,6 +159,31 @@ static int add_limit(struct options *o, char *text, struct err *err)
 	return 0;
 }
 
+/* "SLOT:FD:REQUEST", with the request that it was plugged in by */
+static int add_plugged(struct options *o, char *text, struct err *err)
+{
+	struct vmm_plugged *p = &o->vmm.plugged[o->vmm.n_plugged];
+	char *fd = strchr(text, ':');
+	char *how = fd ? strchr(fd + 1, ':') : NULL;
+	int64_t slot;
+
+	if (o->vmm.n_plugged == sizeof(o->vmm.plugged) / sizeof(o->vmm.plugged[0]))
+		return err_set(err, E2BIG, "--plugged: the machine has no more places");
+	if (!how)
+		return err_set(err, EINVAL, "--plugged: '%.100s' is not SLOT:FD:REQUEST", text);
+	*fd++ = '\0';
+	*how++ = '\0';
+	int r = parse_int(text, 0, INT_MAX, "--plugged", &slot, err);
+	if (r == 0)
+		r = parse_fd(fd, "--plugged", &p->fd, err);
+	if (r < 0)
+		return r;
+	p->slot = (unsigned)slot;
+	p->how = how;
+	o->vmm.n_plugged++;
+	return 0;
+}
+
 /* "FD:TAG" */
 static int set_share(struct options *o, char *text, struct err *err)
 {
@@ -213,6 +238,7 @@ enum {
 	OPT_VHOST,
 	OPT_SHARE,
 	OPT_LIMIT,
+	OPT_PLUGGED,
 	OPT_UNCONFINED,
 };
 
@@ -236,6 +262,7 @@ static const struct option options[] = {
 	{"vhost", required_argument, NULL, OPT_VHOST},
 	{"share", required_argument, NULL, OPT_SHARE},
 	{"limit", required_argument, NULL, OPT_LIMIT},
+	{"plugged", required_argument, NULL, OPT_PLUGGED},
 	{"unconfined", no_argument, NULL, OPT_UNCONFINED},
 	{NULL, 0, NULL, 0},
 };
@@ -277,6 +304,8 @@ static int take_option(struct options *o, int opt, char *value, struct err *err)
 		return set_share(o, value, err);
 	case OPT_LIMIT:
 		return add_limit(o, value, err);
+	case OPT_PLUGGED:
+		return add_plugged(o, value, err);
 	case OPT_APPEND:
 		o->vmm.cmdline = value;
 		return 0;
@@ -291,6 +320,18 @@ static int take_option(struct options *o, int opt, char *value, struct err *err)
 	}
 }
 
+/* Whether they belong together. */
+static int judge(const struct vmm_config *c, struct err *err)
+{
+	if ((c->kernel < 0) == (c->restore < 0) || c->memory == 0)
+		return err_set(err, EINVAL, "needs --memory, and --kernel or --restore");
+	if ((c->memory_file < 0) != (c->restore < 0))
+		return err_set(err, EINVAL, "--restore and --memory-file come together");
+	if (c->n_plugged > 0 && c->restore < 0)
+		return err_set(err, EINVAL, "--plugged is of a machine that is restored");
+	return 0;
+}
+
 static int take_options(struct options *o, int argc, char **argv, struct err *err)
 {
 	int r = 0;
@@ -300,10 +341,8 @@ static int take_options(struct options *o, int argc, char **argv, struct err *er
 		r = take_option(o, opt, optarg, err);
 	if (r == 0 && optind < argc)
 		r = err_set(err, EINVAL, "'%.100s' is no option", argv[optind]);
-	if (r == 0 && ((o->vmm.kernel < 0) == (o->vmm.restore < 0) || o->vmm.memory == 0))
-		r = err_set(err, EINVAL, "needs --memory, and --kernel or --restore");
-	if (r == 0 && (o->vmm.memory_file < 0) != (o->vmm.restore < 0))
-		r = err_set(err, EINVAL, "--restore and --memory-file come together");
+	if (r == 0)
+		r = judge(&o->vmm, err);
 	if (r == 0 && o->vmm.kvm < 0) {
 		o->vmm.kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 		r = o->vmm.kvm < 0 ? err_sys(err, "open /dev/kvm") : 0;

@@ -40,11 +40,8 @@ bool vmm_parse_mac(const char *text, uint8_t mac[VMM_MAC_LEN])
 }
 
 /* Splits the arguments, exactly n of them, at single blanks. */
-static int split(struct control_call *call, char *words[WORDS_MAX], size_t n, const char *form,
-		 struct err *err)
+static int split(char *rest, char *words[WORDS_MAX], size_t n, const char *form, struct err *err)
 {
-	char *rest = call->args;
-
 	for (size_t i = 0; i < n; i++) {
 		words[i] = rest ? strsep(&rest, " ") : NULL;
 		if (!words[i] || !*words[i])
@@ -94,16 +91,37 @@ static void say_slot(const struct vmm *m, const struct virtio *v, struct control
 	}
 }
 
-int plug_disk(void *ctx, struct control_call *call, struct err *err)
+/* --- coming --- */
+
+/* The place at that slot, or at the first one for slot -1; NULL: there is none that is free. */
+static struct block *disk_place(struct vmm *m, int slot)
 {
-	struct vmm *m = ctx;
+	for (size_t i = 0; i < VMM_SPARE_DISKS; i++) {
+		struct block *b = &m->spare_disks[i];
+		if (b->v.absent && (slot < 0 || m->bus.devices[slot] == &b->v))
+			return b;
+	}
+	return NULL;
+}
+
+static struct net *net_place(struct vmm *m, int slot)
+{
+	for (size_t i = 0; i < VMM_SPARE_NETS; i++) {
+		struct net *n = &m->spare_nets[i];
+		if (n->v.absent && (slot < 0 || m->bus.devices[slot] == &n->v))
+			return n;
+	}
+	return NULL;
+}
+
+/* "SERIAL ro|rw BYTES"; the file is taken when it succeeds. */
+static int add_disk(struct vmm *m, int slot, char *args, int *fd, struct virtio **ret,
+		    struct err *err)
+{
 	char *words[WORDS_MAX] = {NULL};
-	struct block *place = NULL;
 	int64_t size = 0;
 
-	int r = split(call, words, 3, "disk SERIAL ro|rw BYTES", err);
-	if (r == 0)
-		r = one_file(call, err);
+	int r = split(args, words, 3, "disk SERIAL ro|rw BYTES", err);
 	if (r == 0)
 		r = parse_int(words[2], 1, INT64_MAX, "disk", &size, err);
 	if (r < 0)
@@ -113,53 +131,92 @@ int plug_disk(void *ctx, struct control_call *call, struct err *err)
 	    (!readonly && strcmp(words[1], "rw") != 0))
 		return err_set(err, EINVAL, "no disk can be called '%.40s' and be '%.10s'",
 			       words[0], words[1]);
-	for (size_t i = 0; i < VMM_SPARE_DISKS && !place; i++)
-		place = m->spare_disks[i].v.absent ? &m->spare_disks[i] : NULL;
+	struct block *place = disk_place(m, slot);
 	if (!place)
 		return err_set(err, ENOSPC, "the machine has no place for another disk");
 	const struct block_file file = {.serial = words[0],
-					.fd = call->fds[0],
+					.fd = *fd,
 					.size = (uint64_t)size,
 					.readonly = readonly};
 	r = block_plug(place, &file, err);
 	if (r < 0)
 		return r;
-	(void)TAKE_FD(call->fds[0]);
-	say_slot(m, &place->v, call);
+	(void)TAKE_FD(*fd);
+	*ret = &place->v;
 	return 0;
 }
 
-int plug_net(void *ctx, struct control_call *call, struct err *err)
+/* "MAC"; the tap is taken when it succeeds. */
+static int add_net(struct vmm *m, int slot, char *args, int *fd, struct virtio **ret,
+		   struct err *err)
 {
-	struct vmm *m = ctx;
 	char *words[WORDS_MAX] = {NULL};
 	uint8_t mac[VMM_MAC_LEN];
-	struct net *place = NULL;
 
-	int r = split(call, words, 1, "net MAC", err);
-	if (r == 0)
-		r = one_file(call, err);
+	int r = split(args, words, 1, "net MAC", err);
 	if (r < 0)
 		return r;
 	if (!vmm_parse_mac(words[0], mac))
 		return err_set(err, EINVAL, "'%.40s' is no MAC address", words[0]);
-	for (size_t i = 0; i < VMM_SPARE_NETS && !place; i++)
-		place = m->spare_nets[i].v.absent ? &m->spare_nets[i] : NULL;
+	struct net *place = net_place(m, slot);
 	if (!place)
 		return err_set(err, ENOSPC, "the machine has no place for another interface");
-	r = net_plug(place, call->fds[0], mac, err);
+	r = net_plug(place, *fd, mac, err);
 	if (r < 0)
 		return r;
-	(void)TAKE_FD(call->fds[0]);
-	say_slot(m, &place->v, call);
+	(void)TAKE_FD(*fd);
+	*ret = &place->v;
 	return 0;
 }
+
+/* One of the two above. */
+typedef int add_fn(struct vmm *m, int slot, char *args, int *fd, struct virtio **ret,
+		   struct err *err);
+
+static int answer(struct vmm *m, add_fn *add, struct control_call *call, struct err *err)
+{
+	struct virtio *v;
+
+	int r = one_file(call, err);
+	if (r == 0)
+		r = add(m, -1, call->args, &call->fds[0], &v, err);
+	if (r == 0)
+		say_slot(m, v, call);
+	return r;
+}
+
+int plug_disk(void *ctx, struct control_call *call, struct err *err)
+{
+	return answer(ctx, add_disk, call, err);
+}
+
+int plug_net(void *ctx, struct control_call *call, struct err *err)
+{
+	return answer(ctx, add_net, call, err);
+}
+
+int vmm_plug_again(struct vmm *m, const struct vmm_plugged *p, struct err *err)
+{
+	bool is_disk = strncmp(p->how, "disk ", 5) == 0;
+	struct virtio *v;
+	int fd = p->fd;
+
+	if (!is_disk && strncmp(p->how, "net ", 4) != 0)
+		return err_set(err, EINVAL, "'%.40s' is neither a disk nor a net", p->how);
+	if (p->slot >= m->bus.n)
+		return err_set(err, EINVAL, "the machine has no device %u", p->slot);
+	int r = is_disk ? add_disk(m, (int)p->slot, p->how + 5, &fd, &v, err)
+			: add_net(m, (int)p->slot, p->how + 4, &fd, &v, err);
+	return r < 0 ? err_wrap(err, "device %u", p->slot) : 0;
+}
+
+/* --- what is there --- */
 
 int plug_remove(void *ctx, struct control_call *call, struct err *err)
 {
 	char *words[WORDS_MAX] = {NULL};
 
-	int r = split(call, words, 1, "unplug SERIAL|SLOT", err);
+	int r = split(call->args, words, 1, "unplug SERIAL|SLOT", err);
 	if (r < 0)
 		return r;
 	struct block *disk = find_disk(ctx, words[0]);
@@ -176,7 +233,7 @@ int plug_resize(void *ctx, struct control_call *call, struct err *err)
 	char *words[WORDS_MAX] = {NULL};
 	int64_t size = 0;
 
-	int r = split(call, words, 2, "size SERIAL BYTES", err);
+	int r = split(call->args, words, 2, "size SERIAL BYTES", err);
 	if (r == 0)
 		r = parse_int(words[1], 1, INT64_MAX, "size", &size, err);
 	if (r < 0)
@@ -239,7 +296,7 @@ int plug_limit(void *ctx, struct control_call *call, struct err *err)
 	char *words[WORDS_MAX] = {NULL};
 	struct vmm_limit to = {.bytes = VMM_KEEP, .requests = VMM_KEEP};
 
-	int r = split(call, words, 4, "limit DEVICE read|write BYTES|- REQUESTS|-", err);
+	int r = split(call->args, words, 4, "limit DEVICE read|write BYTES|- REQUESTS|-", err);
 	if (r == 0)
 		r = parse_rate(words[2], &to.bytes, err);
 	if (r == 0)

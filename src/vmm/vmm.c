@@ -144,17 +144,18 @@ static int spawn(void *(*fn)(void *), void *ctx, struct err *err)
 static int make_memory(struct vmm *m, struct err *err)
 {
 	const struct vmm_config *c = m->config;
-	uint64_t memory = c->memory, max = c->memory_max;
+	uint64_t memory = c->memory;
+	uint64_t room = c->memory_max > memory ? c->memory_max - memory : 0;
 	struct gmem_run runs[GMEM_RUNS + 1];
 
 	int r = c->restore < 0 ? gmem_new(memory, &m->mem, err)
-			       : gmem_map(memory, c->memory_file, &m->mem, err);
-	if (r == 0 && max > memory)
-		r = gmem_add_room(m->mem, max - memory, err);
+			       : gmem_map(memory, room, c->memory_file, &m->mem, err);
+	if (r == 0 && room > 0 && c->restore < 0)
+		r = gmem_add_room(m->mem, room, err);
 	if (r < 0)
 		return r;
 	size_t n = gmem_runs(m->mem, runs);
-	if (max > memory)
+	if (room > 0)
 		runs[n++] = gmem_room(m->mem);
 	for (size_t i = 0; i < n; i++) {
 		struct kvm_userspace_memory_region region = {.slot = (uint32_t)i,
@@ -358,12 +359,23 @@ static int add_own(struct vmm *m, struct err *err)
 	return r < 0 ? r : add_spares(m, err);
 }
 
+static int plug_again(struct vmm *m, struct err *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < m->config->n_plugged && r == 0; i++)
+		r = vmm_plug_again(m, &m->config->plugged[i], err);
+	return r;
+}
+
 static int make_devices(struct vmm *m, struct err *err)
 {
 	int r = add_given(m, err);
 
 	if (r == 0)
 		r = add_own(m, err);
+	if (r == 0)
+		r = plug_again(m, err);
 	if (r == 0)
 		r = set_limits(m, err);
 	if (r == 0)

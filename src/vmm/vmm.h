@@ -41,6 +41,13 @@ struct vmm_limit {
 	uint64_t bytes, requests;
 };
 
+/* A disk or an interface that came to the machine while it ran, before it was written down. */
+struct vmm_plugged {
+	unsigned slot; /* the number of the device, which was the answer then */
+	int fd; /* taken */
+	char *how; /* what was asked then: "disk SERIAL ro|rw BYTES", "net MAC"; is cut up */
+};
+
 /* What a machine is made of; all borrowed, descriptors too. -1 and NULL: there is none. */
 struct vmm_config {
 	int kvm; /* /dev/kvm */
@@ -66,6 +73,8 @@ struct vmm_config {
 	size_t n_disks;
 	struct vmm_limit limits[VMM_LIMITS_MAX];
 	size_t n_limits;
+	struct vmm_plugged plugged[VMM_SPARE_DISKS + VMM_SPARE_NETS]; /* to a restored machine */
+	size_t n_plugged;
 	bool unconfined; /* no system-call filters: for a debugger */
 };
 

@@ -96,5 +96,8 @@ int plug_remove(void *ctx, struct control_call *call, struct err *err) HULL_MUST
 int plug_resize(void *ctx, struct control_call *call, struct err *err) HULL_MUST_CHECK;
 int plug_limit(void *ctx, struct control_call *call, struct err *err) HULL_MUST_CHECK;
 
+/* Puts back to its place what had come to the machine that was written down. */
+int vmm_plug_again(struct vmm *m, const struct vmm_plugged *p, struct err *err) HULL_MUST_CHECK;
+
 /* The limit holds from now on. */
 int vmm_limit_device(struct vmm *m, const struct vmm_limit *to, struct err *err) HULL_MUST_CHECK;

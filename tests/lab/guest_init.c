@@ -7,11 +7,13 @@
 #include <fcntl.h>
 #include <net/if.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/io.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/socket.h>
@@ -22,6 +24,7 @@
 #include <unistd.h>
 
 enum { SERIAL = 0x3f8, SECTOR = 512, PACE_US = 20000 };
+enum { LATER_BYTES = 160 << 20, PAGE = 4096, PARTS = 64 };
 enum { HOST = 0x0a620001, OWN = 0x0a620002 }; /* 10.98.0.1 and 2 */
 
 static void say(const char *text)
@@ -33,7 +36,8 @@ static void say(const char *text)
 /* Drivers that lie in the initramfs, in the order in which they need one another. */
 static void load_drivers(void)
 {
-	static const char *const files[] = {"/virtio_mmio.ko", "/virtio_blk.ko", "/failover.ko",
+	static const char *const files[] = {"/virtio_mmio.ko",  "/virtio_blk.ko",
+					    "/virtio_mem.ko",   "/failover.ko",
 					    "/net_failover.ko", "/virtio_net.ko"};
 
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
@@ -56,13 +60,50 @@ static int keeps(int disk, unsigned n)
 	return pread(disk, sector, SECTOR, 0) == SECTOR && sector[0] == n;
 }
 
+/* Once there is more memory than at the start: fills more than that was, and looks at a part of it
+ * for each n; whether it is as it was filled. */
+static int memory_keeps(int line, unsigned n)
+{
+	static char *memory;
+	struct sysinfo info;
+
+	if (!memory && sysinfo(&info) == 0 && info.totalram * info.mem_unit > LATER_BYTES) {
+		memory = mmap(NULL, LATER_BYTES, PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		for (size_t i = 0; i < LATER_BYTES; i += PAGE)
+			memcpy(memory + i, &i, sizeof(i));
+		(void)!write(line, "<0>@FILLED\n", 11);
+	}
+	for (size_t i = n % PARTS * PAGE; memory && i < LATER_BYTES; i += PARTS * PAGE) {
+		if (memcmp(memory + i, &i, sizeof(i)) != 0)
+			return 0;
+	}
+	return 1;
+}
+
+/* A disk that comes later, to the device that `later` on the command line names. */
+static int later_disk(int line)
+{
+	const char *device = getenv("later");
+	int bind = device ? open("/sys/bus/platform/drivers/virtio-mmio/bind", O_WRONLY | O_CLOEXEC)
+			  : -1;
+
+	if (bind >= 0)
+		(void)!write(bind, device, strlen(device));
+	(void)close(bind);
+	int disk = device ? open("/dev/vdb", O_RDWR | O_DIRECT | O_CLOEXEC) : -1;
+	if (disk >= 0)
+		(void)!write(line, "<0>@LATER\n", 10);
+	return disk;
+}
+
 /* Counts for ever on one processor, into the kernel's log, which goes to the serial line; the first
- * one's numbers go through the disk, if there is one, and into the port. */
+ * one's numbers go through the disks, if there are any, and into the port. */
 static void count(int cpu)
 {
 	int line = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
 	int disk = cpu == 0 ? open("/dev/vda", O_RDWR | O_DIRECT | O_CLOEXEC) : -1;
-	int port = -1;
+	int port = -1, later = -1;
 	cpu_set_t set;
 	char text[64];
 
@@ -72,7 +113,10 @@ static void count(int cpu)
 	for (unsigned n = 1;; n++) {
 		if (port < 0 && cpu == 0) /* its driver takes a moment */
 			port = open("/dev/vport1p0", O_WRONLY | O_CLOEXEC);
-		const char *how = disk < 0 ? "-" : keeps(disk, n) ? "kept" : "lost";
+		if (later < 0 && cpu == 0)
+			later = later_disk(line);
+		bool kept = (later < 0 || keeps(later, n)) && (cpu > 0 || memory_keeps(line, n));
+		const char *how = disk < 0 ? "-" : kept && keeps(disk, n) ? "kept" : "lost";
 		int len = snprintf(text, sizeof(text), "<0>@COUNT %d %u %s\n", cpu, n, how);
 		if (write(line, text, (size_t)len) != len ||
 		    (port >= 0 && write(port, text, (size_t)len) != len))
@@ -85,6 +129,8 @@ static void count_everywhere(int cpus)
 {
 	(void)mkdir("/dev", 0755);
 	(void)mount("dev", "/dev", "devtmpfs", 0, NULL);
+	(void)mkdir("/sys", 0755);
+	(void)mount("sys", "/sys", "sysfs", 0, NULL);
 	load_drivers();
 	for (int cpu = 1; cpu < cpus; cpu++) {
 		if (fork() == 0)

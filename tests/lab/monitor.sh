@@ -66,7 +66,8 @@ refuses_bad_input() {
 		refuses 'no tap' --net=7:02:00:00:00:00:01 && refuses 'not FD:MAC' --net=7:zz &&
 		refuses 'no connected stream' --stream=7:02:00:00:00:00:01 && refuses 'not FD:MAC' --stream=7 &&
 		refuses 'one of them' --stream=7:02:00:00:00:00:01 --net=7:02:00:00:00:00:01 && refuses 'cut short\|no 64-bit entry' --kernel=7 &&
-		refuses 'not DEVICE:read|write' --limit=x:up:1:1 && refuses 'no device .x. to limit' --limit=x:read:1:1
+		refuses 'not DEVICE:read|write' --limit=x:up:1:1 && refuses 'no device .x. to limit' --limit=x:read:1:1 &&
+		refuses 'not SLOT:FD:REQUEST' --plugged=4:7 && refuses 'machine that is restored' '--plugged=4:7:net 02:00:00:00:00:01'
 }
 
 # One that stays, in $pid.

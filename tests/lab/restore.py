@@ -19,13 +19,14 @@ LAB = os.environ.get('LAB_DIR', '.lab')
 MEMORY = 128 << 20
 ARGS = 'console=ttyS0 quiet panic=-1 reboot=a pci=off cryptomgr.notests printk.devkmsg=on act=count'
 PATIENCE_S = 120
+LATER, SLOT = 1 << 20, 4  # the size of a disk that comes later, and its place: behind disk, port, entropy and balloon
 
 
 def initramfs(work):
     root = work + '/root'
     os.mkdir(root)
     shutil.copy(os.environ['BUILD'] + '/tests/lab_guest_init', root + '/init')
-    for driver in ('virtio_mmio', 'virtio_blk'):
+    for driver in ('virtio_mmio', 'virtio_blk', 'virtio_mem'):
         shutil.copy(glob.glob(f'{LAB}/*/kernel/lib/modules/*/kernel/drivers/*/{driver}.ko')[0], root)
     with open(work + '/initramfs', 'wb') as out:
         subprocess.run('find . | cpio -o -H newc --quiet', shell=True, cwd=root, stdout=out, check=True)
@@ -39,7 +40,7 @@ def written(path):
 class Machine:
     """A monitor: a cold one, or one of the files STATE and MEMORY in `work`."""
 
-    def __init__(self, work, name, cpus=1, restored=False, disk='disk', state='state', memory='memory'):
+    def __init__(self, work, name, cpus=1, restored=False, disk='disk', state='state', memory='memory', more=(), later=None):
         self.said = f'{work}/said.{name}'
         self.control, control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.channel, channel = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -50,7 +51,10 @@ class Machine:
             files |= {'kernel': open(glob.glob(f'{LAB}/*/vmlinux')[0], 'rb'), 'initramfs': open(f'{work}/initramfs', 'rb')}
         words = [f'--{name}={f.fileno()}' for name, f in files.items() if name != 'disk']
         words += [f'--disk=root:rw:{files["disk"].fileno()}', f'--control={control.fileno()}', f'--channel={channel.fileno()}', '--port=count']
-        words += [f'--memory={MEMORY}', f'--cpus={cpus}', f'--append={ARGS}']
+        words += [f'--memory={MEMORY}', f'--cpus={cpus}', f'--append={ARGS}', *more]
+        if later:
+            files['later'] = open(f'{work}/later', 'r+b')
+            words.append(f'--plugged={later}:{files["later"].fileno()}:disk later rw {LATER}')
         fds = [f.fileno() for f in files.values()] + [control.fileno(), channel.fileno()]
         self.process = subprocess.Popen([MONITOR] + words, pass_fds=fds, stderr=subprocess.PIPE)
         for f in [control, channel, *files.values()]:
@@ -167,6 +171,75 @@ def saved_again(work):
     return went and third.counts()[0] == second.counts()[-1] + 1
 
 
+def soon(what):
+    end = time.monotonic() + PATIENCE_S
+    while not what():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.2)
+    return True
+
+
+def said(m, words):
+    with open(m.said, encoding='latin-1') as f:
+        return words in f.read()
+
+
+def lives_on(work, parts, state, memory, **how):
+    """The last of the machines, one after the other, is saved, restored, and goes on for long enough to look at all it holds."""
+    first = parts[-1]
+    if first.ask('pause') != 'ok' or first.save(work, state, memory) != 'ok':
+        return None
+    first.kill()
+    m = Machine(work, state, restored=True, state=state, memory=memory, **how)
+    if m.reaches(80) and follow_on([*parts, m], 1):
+        return m
+    m.kill()
+    return None
+
+
+def plugged_memory_comes_back(work):
+    """More than it was started with, filled; in the machine that comes back it can grow again, and that one comes back as well."""
+    more = ('--max-memory=%d' % (512 << 20),)
+    m = Machine(work, 'memory', more=(*more, '--append=' + ARGS + ' memhp_default_state=online'))
+    if not m.reaches(3) or m.ask(f'memory {384 << 20}').startswith('error') or not soon(lambda: said(m, '@FILLED')):
+        m.kill()
+        return False
+    second = lives_on(work, [m], 'state-memory', 'file-memory', more=more)
+    if not second or second.ask('memory') != f'ok {384 << 20}':
+        return False
+    second.ask(f'memory {448 << 20}')
+    if not soon(lambda: second.ask('memory') == f'ok {448 << 20}'):
+        second.kill()
+        return False
+    third = lives_on(work, [m, second], 'state-memory2', 'file-memory2', more=more)
+    if third:
+        third.kill()
+    shutil.copy(work + '/memory', work + '/file-memory3')
+    refused = refuses(work, 'memory file', state='state-memory', memory='file-memory3', more=more)
+    return third is not None and refused
+
+
+def plugged_disk_comes_back(work):
+    """In its place, and nowhere else."""
+    with open(work + '/later', 'wb') as f:
+        f.truncate(LATER)
+    m = Machine(work, 'later', more=('--append=' + ARGS + f' later=LNRO0005:{SLOT:02x}',))
+    with open(work + '/later', 'r+b') as f:
+        if not m.reaches(3) or m.ask(f'disk later rw {LATER}', f) != f'ok {SLOT}' or not soon(lambda: said(m, '@LATER')):
+            m.kill()
+            return False
+    second = lives_on(work, [m], 'state-later', 'file-later', later=SLOT)
+    if not second:
+        return False
+    second.kill()
+    with open(work + '/later', 'rb') as f:
+        written = int.from_bytes(f.read(4), 'little')
+    files = {'state': 'state-later', 'memory': 'file-later'}
+    return (written >= second.counts()[-1] and refuses(work, f'device {SLOT}', **files) and refuses(work, f'device {SLOT}', later=SLOT + 1, **files) and
+            refuses(work, 'no place', later=SLOT - 1, **files) and refuses(work, 'no device', later=99, **files))
+
+
 def refuses(work, words, **how):
     m = Machine(work, 'refused', restored=True, **how)
     said = m.complaint()
@@ -201,6 +274,8 @@ def main():
             ('so it does with one', lambda: comes_back(work, Machine(work, 'one'), 1)),
             ('its port speaks to the new socket', lambda: channel_goes_on(work)),
             ('one that came back is written down like any other', lambda: saved_again(work)),
+            ('memory that was plugged in comes back with what it holds, and grows again', lambda: plugged_memory_comes_back(work)),
+            ('a disk that was plugged in comes back to its place', lambda: plugged_disk_comes_back(work)),
             ('what was changed, or is of another machine, is refused by one line', lambda: refuses_what_was_changed(work)),
         ]
         bad = False
