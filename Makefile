@@ -27,10 +27,11 @@ soak: all                      ## LIVES=100000 containers, 100 at once; nothing 
 bench: all                     ## figures beside those of others, as ratios
 	$(NEED) build run bench
 	@bench/run
-bench-lab: all                 ## in the lab: the OCI runtimes' figures on cgroup v2; what machines move
+bench-lab: all                 ## in the lab: the OCI runtimes' figures on cgroup v2; how machines start, what they take and move
 	$(NEED) build run bench lab
 	@ninja -C $(B) --quiet bench-programs
 	@BUILD=$(CURDIR)/$(B) LAB_INIT=systemd LAB_ENV='ROUNDS PAUSE MANY' LAB_SECONDS=1500 tools/lab run bench/oci
+	@BUILD=$(CURDIR)/$(B) bench/lab-boot
 	@BUILD=$(CURDIR)/$(B) bench/lab-io
 demo: all                      ## one image, both isolations, from nothing
 	$(NEED) build run demo

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """hostile.py FOLDER BUILD SEED SECONDS: in the lab, a machine of the sanitized monitor whose guest is tests/lab/hostile.c, with disks, a
-share, a channel that is talked into and a tap that frames come from. FOLDER, which holds `first` (read-only), `second` and the share's
+share, a channel that is talked into and a tap that frames come from (for an odd SEED: a stream, as passt's is). FOLDER, which holds `first` (read-only), `second` and the share's
 tree `root`, gets `said` (the serial line), `end` (the control stream), `complaint` and `facts`: the monitor's status and its most memory."""
 import fcntl
 import os
@@ -68,21 +68,53 @@ def send_frames():
         time.sleep(0.02)
 
 
+def send_down(stream):
+    """Frames behind their lengths, in pieces of any size, while what the guest sends is read in fits and starts."""
+    stream.settimeout(0.2)
+    while True:
+        frame = b'\xff' * 6 + b'\2\0\0\0\0\2\x88\xcc' + chance.randbytes(chance.randrange(60, 1400))
+        piece = struct.pack('>I', len(frame)) + frame
+        cut = chance.randrange(len(piece))
+        try:
+            stream.sendall(piece[:cut])
+            time.sleep(0.01)
+            stream.sendall(piece[cut:])
+        except OSError:  # half a frame is out: the next length is one that no frame has
+            return
+        try:
+            stream.recv(chance.randrange(1, 200000))
+        except OSError:
+            pass
+
+
+def wire():
+    """What frames go over: the option, its descriptor, and what sends."""
+    if seed % 2 == 0:
+        fd = tap()
+        return f'--net={fd}:02:00:00:00:00:01', fd, send_frames, ()
+    ours, theirs = socket.socketpair()
+    return f'--stream={theirs.fileno()}:02:00:00:00:00:01', theirs.detach(), send_down, (ours,)
+
+
 def main():
     ours, theirs = socket.socketpair()
     kernel = os.open(f'{build}/tests/lab_hostile', os.O_RDONLY)
     files = [os.open(f'{folder}/first', os.O_RDONLY), os.open(f'{folder}/second', os.O_RDWR)]
-    said, end, wire, served = os.open(f'{folder}/said', os.O_WRONLY | os.O_CREAT), os.open(f'{folder}/end', os.O_WRONLY | os.O_CREAT), tap(), share()
-    fds = [kernel, said, end, wire, theirs.fileno(), served.fileno()] + files
+    said, end = (os.open(f'{folder}/{name}', os.O_WRONLY | os.O_CREAT) for name in ('said', 'end'))
+    net, link, send, sent_by = wire()
+    served = share()
+    fds = [kernel, said, end, link, theirs.fileno(), served.fileno()] + files
     with open(f'{folder}/complaint', 'wb') as complaint:
         monitor = subprocess.Popen(
             [f'{build}/tests/lab_monitor', f'--kernel={kernel}', f'--memory={MEMORY}', '--cpus=2', f'--console={said}', f'--control={end}',
              f'--disk=first:ro:{files[0]}', f'--disk=second:rw:{files[1]}', f'--channel={theirs.fileno()}', '--port=hostile',
-             f'--net={wire}:02:00:00:00:00:01', f'--share={served.fileno()}:tag', f'--append=seed={seed} seconds={seconds}', '--unconfined'],
+             net, f'--share={served.fileno()}:tag', f'--append=seed={seed} seconds={seconds}', '--unconfined'],
             pass_fds=fds, stdout=complaint, stderr=complaint, env={'ASAN_OPTIONS': 'exitcode=99', 'UBSAN_OPTIONS': 'halt_on_error=1:exitcode=98'})
     for fd in (theirs.fileno(), served.fileno()):
         os.close(fd)
-    for fn, args in ((talk, (ours,)), (send_frames, ())):
+    if send is send_down:
+        os.close(link)
+    for fn, args in ((talk, (ours,)), (send, sent_by)):
         threading.Thread(target=fn, args=args, daemon=True).start()
     try:
         status = monitor.wait(seconds + 60)
