@@ -10,6 +10,7 @@
  */
 #include <linux/virtio_config.h>
 #include <linux/virtio_ids.h>
+#include <linux/virtio_mem.h>
 #include <linux/virtio_mmio.h>
 #include <linux/virtio_ring.h>
 #include <stdbool.h>
@@ -20,8 +21,9 @@ enum { DEVICES = 19, QUEUES = 4, SIZE = 16 };
 enum { TRAMPOLINE = 0x8000, SOUND = 0x600000, RINGS = 0x800000, RINGS_OF_DEVICE = 0x10000 };
 enum { DATA = 0xa00000, DATA_SIZE = 0x600000, MEMORY = 0x2000000 };
 enum { SERIAL = 0x3f8, SLEEP = 0x600, SLEEP_OFF = 5 << 2 | 1 << 5, RESET = 0x602 };
-#define REGISTERS 0xd0000000ULL
-#define LAPIC     0xfee00000ULL
+#define REGISTERS      0xd0000000ULL
+#define LAPIC          0xfee00000ULL
+#define MEMORY_TO_COME 0x100000000ULL /* 2 GiB of it */
 
 extern const uint8_t trampoline[], trampoline_end[];
 
@@ -180,11 +182,13 @@ static uint64_t some_address(struct chance *c)
 	case 3:
 		return LAPIC;
 	case 4:
-		return (1ULL << 32) + below(c, MEMORY);
+		return MEMORY_TO_COME + below(c, MEMORY);
 	case 5:
 		return UINT64_MAX - below(c, 4096);
 	case 6:
 		return RINGS + below(c, DATA - RINGS);
+	case 7:
+		return MEMORY_TO_COME + (2ULL << 30) - below(c, 64);
 	default:
 		return DATA + below(c, DATA_SIZE);
 	}
@@ -351,6 +355,21 @@ static bool share_answers(const struct device *d)
 	return exchange(d, 1, LENGTH + 16, 4096) && answer[0] >= 16 && answer[2] == UNIQUE;
 }
 
+/* Asks for the state of the first block of memory that might come. */
+static bool memory_answers(const struct device *d)
+{
+	volatile struct virtio_mem_req *req = (volatile struct virtio_mem_req *)(uint64_t)S_OUT;
+	const volatile struct virtio_mem_resp *resp =
+		(const volatile struct virtio_mem_resp *)(uint64_t)S_IN;
+
+	memset((void *)(uint64_t)S_OUT, 0, sizeof(*req));
+	memset((void *)(uint64_t)S_IN, 0xff, sizeof(*resp));
+	req->type = VIRTIO_MEM_REQ_STATE;
+	req->u.state.addr = MEMORY_TO_COME;
+	req->u.state.nb_blocks = 1;
+	return exchange(d, 0, sizeof(*req), sizeof(*resp)) && resp->type == VIRTIO_MEM_RESP_ACK;
+}
+
 static bool is_sound(const struct device *d)
 {
 	switch (d->id) {
@@ -368,6 +387,12 @@ static bool is_sound(const struct device *d)
 		return exchange(d, 3, 8, 0);
 	case VIRTIO_ID_FS:
 		return share_answers(d);
+	case VIRTIO_ID_BALLOON: /* takes a page */
+		memset((void *)(uint64_t)S_OUT, 0, 4);
+		*byte_at(S_OUT + 1) = DATA >> 12 >> 8;
+		return exchange(d, 0, 4, 0);
+	case VIRTIO_ID_MEM:
+		return memory_answers(d);
 	default:
 		return true;
 	}
@@ -424,12 +449,21 @@ static void fill(struct chance *c, uint64_t at)
 {
 	volatile uint32_t *w = (volatile uint32_t *)at;
 
-	if (below(c, 2)) { /* a disk's: type, sector */
+	switch (below(c, 3)) {
+	case 0: /* a disk's: type, sector */
 		w[0] = below(c, 16);
 		w[1] = 0;
 		w[2] = below(c, 8) ? below(c, 2100) : (uint32_t)any(c);
 		w[3] = below(c, 8) ? 0 : (uint32_t)any(c);
-	} else { /* FUSE: length, opcode, number, node */
+		break;
+	case 1: /* memory's: type, place, number of blocks */
+		w[0] = below(c, 5);
+		w[1] = 0;
+		w[2] = below(c, 2) ? below(c, 1100) << 21 : (uint32_t)any(c);
+		w[3] = MEMORY_TO_COME >> 32;
+		w[4] = below(c, 1100);
+		break;
+	default: /* FUSE: length, opcode, number, node */
 		w[0] = below(c, 2) ? 40 + below(c, 100) : some_length(c);
 		w[1] = below(c, 60);
 		w[2] = w[3] = (uint32_t)any(c);

@@ -106,7 +106,7 @@ def main():
     fds = [kernel, said, end, link, theirs.fileno(), served.fileno()] + files
     with open(f'{folder}/complaint', 'wb') as complaint:
         monitor = subprocess.Popen(
-            [f'{build}/tests/lab_monitor', f'--kernel={kernel}', f'--memory={MEMORY}', '--cpus=2', f'--console={said}', f'--control={end}',
+            [f'{build}/tests/lab_monitor', f'--kernel={kernel}', f'--memory={MEMORY}', f'--max-memory={2 * MEMORY}', '--cpus=2', f'--console={said}', f'--control={end}',
              f'--disk=first:ro:{files[0]}', f'--disk=second:rw:{files[1]}', f'--channel={theirs.fileno()}', '--port=hostile',
              net, f'--share={served.fileno()}:tag', f'--append=seed={seed} seconds={seconds}', '--unconfined'],
             pass_fds=fds, stdout=complaint, stderr=complaint, env={'ASAN_OPTIONS': 'exitcode=99', 'UBSAN_OPTIONS': 'halt_on_error=1:exitcode=98'})
