@@ -24,7 +24,7 @@ last_line() { # what the programs said last, for the one line of an error
 # --- nobody's part ---
 
 run() { # run COMMAND…: in the tree, with nothing of the caller's but PATH
-	set -- env -i PATH="$PATH" HOME=/nonexistent LC_ALL=C KBUILD_BUILD_USER=hull KBUILD_BUILD_HOST=hull "$@"
+	set -- env -i PATH="$PATH" HOME=/nonexistent LC_ALL=C CCACHE_DISABLE=1 KBUILD_BUILD_USER=hull KBUILD_BUILD_HOST=hull "$@"
 	if [ "$(id -u)" != 0 ]; then
 		(cd "$work/tree/linux" && exec "$@")
 	else # the folders above may be closed to nobody: in a mount namespace of its own the tree is /mnt
@@ -96,11 +96,15 @@ asked() {
 verify() {
 	run cat .config >"$work/config" 2>"$log" || fail "read the kernel's configuration: $(last_line)"
 	lost=$(awk '
+		function holds(option) {
+			name = option
+			off = sub(/^# /, "", name) + sub(/=n$/, "", name) # in either way to say so
+			sub(/ is not set$/, "", name)
+			return option in has || (off && !(name in set))
+		}
 		FILENAME == ARGV[1] { has[$0] = 1; sub(/=.*/, ""); set[$0] = 1; next }
 		{ ok = 0; n = split($0, any, "|") }
-		/ is not set$/ { ok = !($2 in set) }
-		/=n$/ { ok = !(substr($0, 1, length($0) - 2) in set) }
-		{ for (i = 1; i <= n; i++) ok = ok || any[i] in has }
+		{ for (i = 1; i <= n; i++) ok = ok || holds(any[i]) }
 		!ok { print any[1]; exit }' "$work/config" "$work/asked") || fail "judge the kernel's configuration"
 	[ -z "$lost" ] || fail "'$lost' does not hold in this kernel: it has no such option, or one that it depends on is off"
 }

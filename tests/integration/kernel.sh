@@ -144,7 +144,7 @@ build_names() {
 }
 builds() { # the options in the fragment come last, and instead of hull's own
 	make_tree "$links" && : >"$work/tree/.git/objects" && printf '# CONFIG_IPV6 is not set\nCONFIG_RETPOLINE=n\nCONFIG_FROB=y\n' >"$work/config" &&
-		[ "$(build --config "$work/config" -j 3 2>"$work/err")" = "$release-built" ] && cat "$work/err" && [ "$(wc -l <"$work/err")" -le 3 ] && is_clear &&
+		{ [ "$(build --config "$work/config" -j 3 2>"$work/err")" = "$release-built" ] || { cat "$work/err"; false; }; } && cat "$work/err" && [ "$(wc -l <"$work/err")" -le 3 ] && is_clear &&
 		"$HULL" kernel ls | grep "^$release-built .* no" && strings -n 2 "$HULL_ROOT/kernels/$release-built/kernel" >"$work/out" &&
 		grep -qx mrproper "$work/out" && grep -qx allnoconfig "$work/out" && grep -qx CONFIG_FROB=y "$work/out" && ! grep -qx .git "$work/out"
 }
