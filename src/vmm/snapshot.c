@@ -18,6 +18,8 @@ enum {
 	DEVICE_ROOM = 1024, /* of a device in a written state, at most */
 };
 
+const struct state_form state_of_machine = {"hullvmst", 1, "machine"};
+
 /* --- standing still --- */
 
 static void go_on(struct vmm *m)
@@ -138,7 +140,7 @@ static int save_cpus(const struct vmm *m, struct buf *to, struct err *err)
 /* The state last: a file that is whole has its memory beside it. */
 static int save(const struct vmm *m, int state, int memory, struct buf *to, struct err *err)
 {
-	state_begin(to);
+	state_begin(to, &state_of_machine);
 	save_machine(m, to);
 	int r = save_devices(m, to, err);
 	if (r == 0)
@@ -226,7 +228,7 @@ static int load(struct vmm *m, const void *bytes, size_t n, struct err *err)
 {
 	struct state s;
 
-	int r = state_open(&s, bytes, n, err);
+	int r = state_open(&s, &state_of_machine, bytes, n, err);
 	if (r == 0)
 		r = load_machine(m, &s, err);
 	if (r == 0)
