@@ -137,6 +137,12 @@ static int save_cpus(const struct vmm *m, struct buf *to, struct err *err)
 	return r;
 }
 
+/* What is written beside the two files that every machine has. */
+static int save_beside(struct vmm *m, const struct control_call *call, struct err *err)
+{
+	return m->config->share < 0 ? 0 : fs_save(&m->fs, call->fds[2], err);
+}
+
 /* The state last: a file that is whole has its memory beside it. */
 static int save(const struct vmm *m, int state, int memory, struct buf *to, struct err *err)
 {
@@ -161,10 +167,16 @@ int save_answer(void *ctx, struct control_call *call, struct err *err)
 {
 	struct vmm *m = ctx;
 
-	if (call->n_fds != 2)
+	if (m->config->share < 0 && call->n_fds != 2)
 		return err_set(err, EINVAL, "save: comes with two files, for state and memory");
+	if (m->config->share >= 0 && call->n_fds != 3)
+		return err_set(err, EINVAL,
+			       "save: comes with three files, for state, memory and share");
 	if (!m->paused)
 		return err_set(err, EINVAL, "save: the machine is not paused");
+	int r = save_beside(m, call, err);
+	if (r < 0)
+		return r;
 	buf_clear(&m->state);
 	return save(m, call->fds[0], call->fds[1], &m->state, err);
 }
