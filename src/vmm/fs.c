@@ -504,7 +504,7 @@ static int load(struct virtio *v, struct state_reader *from, struct err *err)
 {
 	struct fs *f = (struct fs *)v;
 	struct fs_question q = {SHARE_STATE, NULL, 0, -1};
-	uint32_t checksum;
+	uint32_t checksum = 0;
 
 	f->written = state_take32(from);
 	int r = state_taken(from, err);
