@@ -27,6 +27,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
+static const struct state_form form = {"hullvmst", 1, "machine"};
+
 enum { SECTORS = 32, DEVICES = 3, FILLED = 0x20000 };
 
 struct world {
@@ -80,7 +82,7 @@ static void load(struct world *w, const struct buf *b)
 	struct state s;
 	uint32_t i = 0;
 
-	if (state_open(&s, &state_of_machine, b->data, b->len, &err) < 0)
+	if (state_open(&s, &form, b->data, b->len, &err) < 0)
 		abort();
 	while (i < DEVICES && state_next(&s, STATE_DEVICE, i, &r, &err) == 0 &&
 	       virtio_load(w->devices[i], &r, &err) == 0)
@@ -103,13 +105,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	struct err err = ERR_INIT;
 	struct state ignored;
 
-	(void)!state_open(&ignored, &state_of_machine, data, n, &err); /* as it is */
+	(void)!state_open(&ignored, &form, data, n, &err); /* as it is */
 	(void)sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
 	if (!mem)
 		mem = rig_memory();
 	for (size_t at = 0; n > 0 && at < FILLED; at += n)
 		memcpy(rig_at(mem, at), data, n < FILLED - at ? n : FILLED - at);
-	state_begin(&b, &state_of_machine);
+	state_begin(&b, &form);
 	buf_add(&b, data, n);
 	state_seal(&b);
 	struct world *w = calloc(1, sizeof(*w));

@@ -18,7 +18,7 @@ enum {
 	DEVICE_ROOM = 1024, /* of a device in a written state, at most */
 };
 
-const struct state_form state_of_machine = {"hullvmst", 1, "machine"};
+static const struct state_form form = {"hullvmst", 1, "machine"};
 
 /* --- standing still --- */
 
@@ -148,7 +148,7 @@ static int save_beside(struct vmm *m, const struct control_call *call, struct er
 /* The state last: a file that is whole has its memory beside it. */
 static int save(const struct vmm *m, int state, int memory, struct buf *to, struct err *err)
 {
-	state_begin(to, &state_of_machine);
+	state_begin(to, &form);
 	save_machine(m, to);
 	int r = save_devices(m, to, err);
 	if (r == 0)
@@ -242,7 +242,7 @@ static int load(struct vmm *m, const void *bytes, size_t n, struct err *err)
 {
 	struct state s;
 
-	int r = state_open(&s, &state_of_machine, bytes, n, err);
+	int r = state_open(&s, &form, bytes, n, err);
 	if (r == 0)
 		r = load_machine(m, &s, err);
 	if (r == 0)

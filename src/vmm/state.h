@@ -9,5 +9,3 @@ enum { STATE_MAX = 4 << 20 }; /* bytes; 64 processors take a half of it */
 
 /* In the order of writing. */
 enum state_kind { STATE_MACHINE = 1, STATE_DEVICE, STATE_PORTS, STATE_CPU, STATE_VM };
-
-extern const struct state_form state_of_machine;

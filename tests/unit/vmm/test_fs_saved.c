@@ -226,10 +226,11 @@ TEST(a_share_that_does_not_answer_is_waited_for_only_so_long)
 	EXPECT_EQ(kit_init(&k), 0);
 	offer(&k, REQUESTS, FUSE_GETATTR, 1);
 	uint64_t number = hear(&k).head.unique;
+	const uint16_t *used = &k.g[REQUESTS].used[1]; /* its index */
 	EXPECT_EQ(virtio_hold(&k.fs.v, 1, &err), -ETIMEDOUT);
 	virtio_release(&k.fs.v);
 	reply(k.ours, number, 0, "late", 4);
-	for (int i = 0; i < 200 && k.g[REQUESTS].used[1] == 0; i++)
+	for (int i = 0; i < 200 && __atomic_load_n(used, __ATOMIC_ACQUIRE) == 0; i++)
 		(void)usleep(10 * 1000);
 	EXPECT_EQ(rig_used(&k.g[REQUESTS], NULL), 1);
 }
