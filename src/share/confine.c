@@ -57,8 +57,9 @@ static const struct filter_rule rules[] = {
 	{SYS_munmap, 0},
 	{SYS_mremap, 0},
 	{SYS_madvise, 0},
-	/* locks of the libraries', and the end */
+	/* locks of the libraries', time where the vDSO cannot tell it, and the end */
 	{SYS_futex, 0},
+	{SYS_clock_gettime, 0},
 	{SYS_restart_syscall, 0},
 	{SYS_exit_group, 0},
 };

@@ -83,7 +83,7 @@ static int locate(int root, int fd, struct place *ret)
 		return errno == ENOTDIR ? ENOENT : errno;
 	if (!same_file(&there, &ret->st))
 		return ENOENT;
-	(void)strcpy(ret->path, path);
+	memcpy(ret->path, path, strlen(path) + 1);
 	return 0;
 }
 

@@ -19,14 +19,23 @@ enum {
 /* Of both tables, and of what of their entries can change. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
-/* Numbers for things: index 0 is never used. Free ones are found from `hint` on. */
+/* Numbers for things: index 0 is never used. Free ones are found from `hint` on; from `end` on all
+ * are. */
 struct numbers {
 	void **v;
-	size_t n, used, hint;
+	size_t n, used, hint, end;
 };
 
 static struct numbers nodes, handles;
 static struct node *buckets[BUCKETS];
+
+static void numbers_set(struct numbers *t, uint64_t id, void *what)
+{
+	t->v[id] = what;
+	t->used++;
+	if (id >= t->end)
+		t->end = id + 1;
+}
 
 static void *numbers_get(const struct numbers *t, uint64_t id)
 {
@@ -56,8 +65,7 @@ static uint64_t numbers_add(struct numbers *t, void *what)
 		return 0;
 	while (t->v[t->hint] || t->hint == 0)
 		t->hint = t->hint + 1 < t->n ? t->hint + 1 : 1;
-	t->v[t->hint] = what;
-	t->used++;
+	numbers_set(t, t->hint, what);
 	return t->hint;
 }
 
@@ -72,15 +80,14 @@ static int numbers_put(struct numbers *t, uint64_t id, void *what)
 	}
 	if (t->v[id])
 		return EEXIST;
-	t->v[id] = what;
-	t->used++;
+	numbers_set(t, id, what);
 	return 0;
 }
 
 /* What has the next number above *id, which it becomes; NULL: there is none. */
 static void *numbers_next(const struct numbers *t, uint64_t *id)
 {
-	while (*id + 1 < t->n) {
+	while (*id + 1 < t->end) {
 		void *what = t->v[++*id];
 		if (what)
 			return what;
@@ -93,6 +100,8 @@ static void numbers_drop(struct numbers *t, uint64_t id)
 	t->v[id] = NULL;
 	t->used--;
 	t->hint = id;
+	while (t->end > 0 && !t->v[t->end - 1])
+		t->end--;
 }
 
 /* --- nodes --- */

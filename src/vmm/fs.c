@@ -484,7 +484,7 @@ int fs_save(struct fs *f, int file, struct err *err)
 	int code = 0;
 
 	(void)clock_gettime(CLOCK_REALTIME, &until); /* as virtio_hold() does */
-	until.tv_sec += 3 * FS_PATIENCE_S;
+	until.tv_sec += FS_PATIENCE_MAX_S;
 	(void)pthread_mutex_lock(&f->v.lock);
 	f->saving = &s;
 	virtio_kick(&f->v);

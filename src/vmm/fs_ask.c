@@ -40,7 +40,7 @@ static int lost(struct err *err)
  * for any more. Its length. */
 static ssize_t await(int share, uint64_t number, struct answer *a, struct err *err)
 {
-	uint64_t until = clock_ms() + FS_PATIENCE_S * 1000;
+	uint64_t until = clock_ms() + FS_PATIENCE_S * UINT64_C(1000);
 	ssize_t n;
 
 	do {

@@ -13,7 +13,10 @@
 
 struct err;
 
-enum { FS_PATIENCE_S = 30 }; /* for the socket to take a message, and for an answer */
+enum {
+	FS_PATIENCE_S = 30, /* for the socket to take a message, or for an answer */
+	FS_PATIENCE_MAX_S = 100, /* for what is forgotten, and one question with its answer */
+};
 
 struct fs_question {
 	enum share_opcode opcode;
