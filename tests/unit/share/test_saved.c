@@ -289,6 +289,7 @@ TEST(what_is_open_and_removed_is_not_written_down)
 	uint64_t folder = look_up(&k, ROOT, "folder");
 	EXPECT_EQ(unlinkat(k.dir, "file", 0), 0);
 	kit_put(&k, "file", "not that one");
+	kit_put(&k, "file (deleted)", "nor that"); /* which is how the kernel calls it now */
 	EXPECT_EQ(save(&k, state), EBUSY);
 	EXPECT(strstr((char *)k.body, "/file' is open and has been removed"));
 	/* the share goes on */
