@@ -326,9 +326,11 @@ static int load_handle(int root, struct state_reader *from, struct err *err)
 		return err_set(err, EINVAL, "'%.256s' was an open %s, and is none any more", path,
 			       is_dir ? "folder" : "file");
 	AUTO_CLOSE int fd = open_again(place, is_dir, flags);
-	DIR *dir = is_dir && fd >= 0 ? fdopendir(fd) : NULL;
-	if (fd < 0 || (is_dir && !dir))
+	if (fd < 0)
 		return err_sys(err, "open file '%.256s' again", path);
+	DIR *dir = is_dir ? fdopendir(fd) : NULL;
+	if (is_dir && !dir)
+		return err_sys(err, "open folder '%.256s' again", path);
 	int code = handle_restore(id, TAKE_FD(fd), dir);
 	return code ? refuse_number(id, code, err) : 0;
 }
