@@ -140,9 +140,7 @@ static int save_cpus(const struct vmm *m, struct buf *to, struct err *err)
 /* What is written beside the two files that every machine has. */
 static int save_beside(struct vmm *m, const struct control_call *call, struct err *err)
 {
-	int r = m->config->share < 0 ? 0 : fs_save(&m->fs, call->fds[2], err);
-
-	return r < 0 ? err_wrap(err, "the share") : 0;
+	return m->config->share < 0 ? 0 : fs_save(&m->fs, call->fds[2], err);
 }
 
 /* The state last: a file that is whole has its memory beside it. */

@@ -287,7 +287,7 @@ def files_go_on_again(work, root, m, cpus):
     refused = third.save(work, 'state-c', 'memory-c', 'share-c')
     went = third.ask('resume') == 'ok' and third.reaches(max(len(third.counts(cpu)) for cpu in range(cpus)) + 10, cpus)
     third.kill()
-    return went and refused == "error the share: hull-share: file '/0/log' is open and has been removed: it would be lost"
+    return went and refused == "error hull-share: file '/0/log' is open and has been removed: it would be lost"
 
 
 def refuses_other_shares(work):
