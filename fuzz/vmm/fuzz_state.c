@@ -31,6 +31,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
+static const struct state_form form = {"hullvmst", 1, "machine"};
+
 enum { SECTORS = 32, DEVICES = 6, FILLED = 0x20000 };
 
 struct world {
@@ -109,7 +111,7 @@ static void load(struct world *w, const struct buf *b)
 	struct state s;
 	uint32_t i = 0;
 
-	if (state_open(&s, b->data, b->len, &err) < 0)
+	if (state_open(&s, &form, b->data, b->len, &err) < 0)
 		abort();
 	while (i < DEVICES && state_next(&s, STATE_DEVICE, i, &r, &err) == 0 &&
 	       virtio_load(w->devices[i], &r, &err) == 0)
@@ -132,7 +134,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	struct err err = ERR_INIT;
 	struct state ignored;
 
-	(void)!state_open(&ignored, data, n, &err); /* as it is */
+	(void)!state_open(&ignored, &form, data, n, &err); /* as it is */
 	(void)sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
 	if (!mem) {
 		mem = rig_memory();
@@ -142,7 +144,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	const uint8_t first = n > 0 ? *data : 0;
 	for (size_t at = 0; n > 0 && at < FILLED; at += n)
 		memcpy(rig_at(mem, at), data, n < FILLED - at ? n : FILLED - at);
-	state_begin(&b);
+	state_begin(&b, &form);
 	buf_add(&b, data + (n > 0), n - (n > 0));
 	state_seal(&b);
 	struct world *w = calloc(1, sizeof(*w));

@@ -392,7 +392,8 @@ static int launch(struct isolation *m, struct making *k, struct err *err)
 				   .at = k->share_dir,
 				   .run_fd = m->state_fd,
 				   .group = &k->group,
-				   .own = m->driver == &kvm_driver};
+				   .own = m->driver == &kvm_driver,
+				   .state = -1};
 	if (k->shares.n > 0)
 		r = share_start(&share, &m->share, err);
 	if (r == 0 && m->share.pid)

@@ -194,15 +194,16 @@ static int enter(void *ctx, struct err *err)
 	return r < 0 ? r : box_enter_folder(tree.at, err);
 }
 
-static int own_command(struct strv *argv, int channel, int proc, struct err *err)
+/* Its arguments are descriptors. */
+static int own_command(struct strv *argv, const int *fds, size_t n, struct err *err)
 {
-	char numbers[2][16];
+	char number[16];
 
-	(void)snprintf(numbers[0], sizeof(numbers[0]), "%d", channel);
-	(void)snprintf(numbers[1], sizeof(numbers[1]), "%d", proc);
 	int r = strv_add(argv, "hull-share", err);
-	for (size_t i = 0; i < 2 && r == 0; i++)
-		r = strv_add(argv, numbers[i], err);
+	for (size_t i = 0; i < n && r == 0; i++) {
+		(void)snprintf(number, sizeof(number), "%d", fds[i]);
+		r = strv_add(argv, number, err);
+	}
 	return r;
 }
 
@@ -224,15 +225,16 @@ static int start_own(const struct share_spec *spec, struct share *ret, struct er
 	AUTO_CLOSE int proc = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	if (program < 0 || proc < 0)
 		return err_sys(err, "open '%s'", path);
-	r = own_command(&argv, theirs, proc, err);
+	const int fds[] = {theirs, proc, spec->state};
+	size_t n_fds = spec->state < 0 ? 2 : 3;
+	r = own_command(&argv, fds, n_fds, err);
 	if (r < 0)
 		return r;
 	struct own own = {spec, proc};
-	const int fds[] = {theirs, proc};
 	struct box box = {.argv = &argv,
 			  .program = program,
 			  .fds = fds,
-			  .n_fds = 2,
+			  .n_fds = n_fds,
 			  .err = -1,
 			  .group = spec->group,
 			  .prepare = enter,

@@ -33,6 +33,8 @@ struct share_spec {
 	int run_fd; /* for virtiofsd's socket, which is gone when this returns */
 	const struct hostgroup *group;
 	bool own; /* hull-share */
+	int state; /* what another one, of a machine that was written down, has written, from which
+		    * hull-share goes on; -1: it begins anew */
 };
 
 /* Starts it. */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * hull-share CHANNEL PROC: serves its root over the socket CHANNEL (SOCK_SEQPACKET, a FUSE message
- * in each); PROC is an open /proc/self/fd, by which what was looked up is opened. Ends when the
- * other side does.
+ * hull-share CHANNEL PROC [STATE]: serves its root over the socket CHANNEL (SOCK_SEQPACKET, a FUSE
+ * message in each); PROC is an open /proc/self/fd, by which what was looked up is opened. STATE is
+ * an open file that another one's monitor had written (proto/share.h): it goes on with what that
+ * one's guest knew and had open. Ends when the other side does.
  */
 #include <fcntl.h>
 #include <limits.h>
@@ -65,14 +66,30 @@ static int parse_fd(const char *text, const char *what, int *ret, struct err *er
 	return r;
 }
 
+/* From a state, which is not trusted: with no more rights than serving takes. */
+static int restore(int state, struct err *err)
+{
+	uint32_t checksum;
+
+	int r = share_load(state, &checksum, err);
+	(void)close(state);
+	if (r < 0)
+		return err_wrap(err, "restore");
+	share_made_from(checksum);
+	return 0;
+}
+
 static int run(char **argv, struct err *err)
 {
 	int channel = -1;
 	int proc = -1;
+	int state = -1;
 
 	int r = parse_fd(argv[1], "CHANNEL", &channel, err);
 	if (r == 0)
 		r = parse_fd(argv[2], "PROC", &proc, err);
+	if (r == 0 && argv[3])
+		r = parse_fd(argv[3], "STATE", &state, err);
 	if (r < 0)
 		return r;
 	(void)umask(0); /* the guest's was applied there */
@@ -85,6 +102,8 @@ static int run(char **argv, struct err *err)
 		r = err_sys(err, "enter /proc/self/fd");
 	if (r == 0)
 		r = drop_rights(err);
+	if (r == 0 && state >= 0)
+		r = restore(state, err);
 	return r < 0 ? r : share_serve(channel, true, err);
 }
 
@@ -92,7 +111,7 @@ int main(int argc, char **argv)
 {
 	struct err err = ERR_INIT;
 
-	if (argc != 3) {
+	if (argc < 3 || argc > 4) {
 		(void)fprintf(stderr, "hull-share %s: is started for a machine\n", HULL_VERSION);
 		return 1;
 	}

@@ -11,6 +11,7 @@
 
 #include "base/err.h"
 #include "base/fd.h"
+#include "proto/share.h"
 #include "share/fuse.h"
 #include "share/share.h"
 
@@ -39,6 +40,7 @@ static _Thread_local struct {
 	bool drops_setid;
 	bool offers_setid; /* it is the first one, and the guest leaves these bits to us if we like
 			    */
+	bool refused; /* it was answered so */
 } beside;
 
 static void look_beside(const void *bytes)
@@ -48,7 +50,7 @@ static void look_beside(const void *bytes)
 
 	memcpy(&head, bytes, sizeof(head));
 	beside.drops_setid = message_drops_setid(bytes);
-	beside.offers_setid = false;
+	beside.offers_setid = beside.refused = false;
 	if (head.opcode != FUSE_INIT)
 		return;
 	memcpy(&init, (const uint8_t *)bytes + sizeof(head), offsetof(struct fuse_init_in, flags2));
@@ -75,22 +77,56 @@ static void take_setid(const struct iovec *iov, int n)
 	memcpy(iov[1].iov_base, &out, sizeof(out));
 }
 
-/* The next message that libfuse may see. */
+static bool is_monitors(const void *bytes, size_t n)
+{
+	struct fuse_in_header in;
+
+	if (n < sizeof(in))
+		return false;
+	memcpy(&in, bytes, sizeof(in));
+	return in.len == n && (in.opcode == SHARE_SAVE || in.opcode == SHARE_STATE);
+}
+
+/* Whether the message, which came with `file` (taken; -1: none), is for libfuse to see; else it has
+ * been dealt with. */
+static bool sort_out(int fd, const void *bytes, size_t n, int file, pthread_rwlock_t *serving)
+{
+	AUTO_CLOSE int own = file;
+
+	if (is_monitors(bytes, n)) {
+		share_asked(fd, bytes, n, TAKE_FD(own), serving);
+		return false;
+	}
+	int code = message_judge(bytes, n);
+	if (code) {
+		refuse(fd, bytes, n, code);
+		return false;
+	}
+	share_begin();
+	look_beside(bytes);
+	return true;
+}
+
+/* The next message that libfuse may see. Only the monitor's own come with a file. */
 static ssize_t read_message(int fd, void *to, size_t n, void *ctx)
 {
-	(void)ctx;
 	for (;;) {
-		ssize_t r = recv(fd, to, n, 0);
+		AUTO_CLOSE int file = -1;
+		size_t n_files = 1;
+		memset(to, 0, sizeof(struct fuse_in_header));
+		ssize_t r = fd_receive(fd, to, n, &file, &n_files);
+		int code = r < 0 ? errno : 0;
+		bool cut = code == EMSGSIZE || code == E2BIG;
 		if (r == 0) /* the machine has ended: libfuse knows this as the end */
 			errno = ENODEV;
-		if (r <= 0)
+		if (r <= 0 && !cut)
 			return -1;
-		int code = message_judge(to, (size_t)r);
-		if (code == 0) {
-			look_beside(to);
+		if (cut) /* a file that does not come: for want of a descriptor */
+			refuse(fd, to, sizeof(struct fuse_in_header),
+			       code == E2BIG ? EMFILE : code);
+		else if (sort_out(fd, to, (size_t)r, TAKE_FD(file), ctx))
 			return r;
-		}
-		refuse(fd, to, (size_t)r, code);
+		share_count();
 	}
 }
 
@@ -110,6 +146,7 @@ static ssize_t write_message(int fd, struct iovec *iov, int n, void *ctx)
 	(void)ctx;
 	passing = -1;
 	memcpy(&out, iov[0].iov_base, sizeof(out)); /* how libfuse begins each */
+	beside.refused = out.error != 0;
 	take_setid(iov, n);
 	if (out.unique == 0) /* asked by who wants no answer */
 		return out.len;
@@ -144,6 +181,39 @@ static bool changes_session(const struct fuse_buf *b)
 	return in.opcode == FUSE_INIT || in.opcode == FUSE_DESTROY;
 }
 
+/* Keeps the message that began the session, for a state; the one that ends it takes it away. */
+static void session_changed(const struct fuse_buf *b)
+{
+	struct fuse_in_header head;
+	size_t most = sizeof(head) + sizeof(struct fuse_init_in);
+	size_t n = b->size < most ? b->size : most;
+
+	_Static_assert(sizeof(head) + sizeof(struct fuse_init_in) <= SHARE_HELLO_MAX, "it fits");
+	if (beside.refused)
+		return;
+	memcpy(&head, b->mem, sizeof(head));
+	share_hello.n = head.opcode == FUSE_INIT ? n : 0;
+	memcpy(share_hello.bytes, b->mem, share_hello.n);
+	head.len = (uint32_t)n;
+	head.unique = 0;
+	memcpy(share_hello.bytes, &head, sizeof(head));
+}
+
+/* Makes libfuse believe that the guest's session has begun, as a state says: what it would answer
+ * the guest has long got. */
+static int begin_again(struct fuse_session *session, struct err *err)
+{
+	struct share_hello hello = share_hello;
+	struct fuse_buf b = {.mem = hello.bytes, .size = hello.n};
+
+	if (hello.n == 0)
+		return 0;
+	look_beside(hello.bytes);
+	fuse_session_process_buf(session, &b);
+	return beside.refused ? err_set(err, EINVAL, "the guest's session does not begin again")
+			      : 0;
+}
+
 /* Returns only when it cannot be confined. */
 static int serve(struct server *s, struct err *err)
 {
@@ -155,12 +225,16 @@ static int serve(struct server *s, struct err *err)
 	while ((r = fuse_session_receive_buf(s->session, &b)) > 0 || r == -EINTR) {
 		if (r == -EINTR)
 			continue;
-		if (changes_session(&b))
+		bool alone = changes_session(&b);
+		if (alone)
 			(void)pthread_rwlock_wrlock(&s->serving);
 		else
 			(void)pthread_rwlock_rdlock(&s->serving);
 		fuse_session_process_buf(s->session, &b);
+		if (alone)
+			session_changed(&b);
 		(void)pthread_rwlock_unlock(&s->serving);
+		share_count();
 	}
 	(void)pthread_rwlock_wrlock(&s->serving);
 	_exit(0);
@@ -202,7 +276,7 @@ int share_serve(int channel, bool confined, struct err *err)
 	ops_files(&ops);
 	ops_dirs(&ops);
 	ops_xattr(&ops);
-	server.session = fuse_session_new(&args, &ops, sizeof(ops), NULL);
+	server.session = fuse_session_new(&args, &ops, sizeof(ops), &server.serving);
 	server.confined = confined;
 	if (!server.session)
 		return err_set(err, ENOMEM, "libfuse makes no session");
@@ -210,6 +284,8 @@ int share_serve(int channel, bool confined, struct err *err)
 	if (r < 0)
 		return err_set(err, -r, "libfuse: %s", strerrordesc_np(-r));
 	(void)TAKE_FD(own); /* the session's */
-	r = start_threads(&server, err);
+	r = begin_again(server.session, err);
+	if (r == 0)
+		r = start_threads(&server, err);
 	return r < 0 ? r : serve(&server, err);
 }

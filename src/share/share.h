@@ -23,7 +23,8 @@ struct fuse_lowlevel_ops;
 /* --- nodes: what the guest has looked up --- */
 
 struct node {
-	int fd; /* O_PATH, owned */
+	int fd; /* O_PATH, owned; -1: it went while the machine was a written one, and nobody gets
+		 * this node any more */
 	dev_t dev;
 	ino_t ino;
 	mode_t type; /* S_IFMT bits, which never change */
@@ -31,6 +32,7 @@ struct node {
 	/* under the tables' lock: */
 	uint64_t lookups; /* how often the guest was told of it, less what it forgot */
 	unsigned users; /* who got it and has not put it back */
+	int newer; /* it by another name, in place of fd once nobody uses that; owned; or -1 */
 	struct stat seen; /* when it was opened last; st_size -1: never */
 	struct node *next; /* in its bucket */
 };
@@ -38,7 +40,8 @@ struct node {
 /* Makes the root, number 1, out of the folder fd, which it takes. */
 int nodes_init(int fd, struct err *err) HULL_MUST_CHECK;
 
-/* The node numbered so, or NULL. To be put back with node_put(). */
+/* The node numbered so, or NULL: there is none, or its file has gone. To be put back with
+ * node_put(). */
 struct node *node_get(uint64_t id);
 
 /* NULL is fine. */
@@ -64,6 +67,15 @@ bool node_unchanged(struct node *n, const struct stat *st);
  */
 void node_forget(uint64_t id, uint64_t n_lookups);
 
+/* For who has the tables to himself: the node with the next number above *id, which it becomes, or
+ * NULL; and the node of a file, or NULL. */
+const struct node *nodes_next(uint64_t *id);
+const struct node *node_find(const struct stat *st);
+
+/* Enters a node of a written state under its number. Without fd (-1; taken) its file has gone: it
+ * stays until it is forgotten. 0 or errno: EEXIST the number is another's, ERANGE it is none. */
+int node_restore(uint64_t id, int fd, const struct stat *st, uint64_t n_lookups);
+
 /* --- handles: what it has opened --- */
 
 struct handle {
@@ -88,6 +100,13 @@ DEFINE_AUTO(struct handle, handle_put)
 
 /* Closes, as soon as nobody uses it. */
 void handle_close(uint64_t id, bool is_dir);
+
+/* As nodes_next(). */
+const struct handle *handles_next(uint64_t *id);
+
+/* Keeps fd or dir (taken, as in handle_add()) under the number that it had; answers as
+ * node_restore(). */
+int handle_restore(uint64_t id, int fd, void *dir);
 
 /* --- operations, by file; each fills in its own --- */
 
@@ -128,6 +147,40 @@ bool share_drops_setid(void);
 
 /* With the next answer of this thread goes a copy of the descriptor (borrowed). */
 void share_pass(int fd);
+
+/* Answers what the monitor asks itself (proto/share.h): the n bytes that came over the channel with
+ * `file` (taken; -1: none). `serving` is had alone while the state is written. */
+void share_asked(int channel, const void *message, size_t n, int file, pthread_rwlock_t *serving);
+
+/* A message of the guest's is about to be carried out. */
+void share_begin(void);
+
+/* A message is done with, whatever came of it. */
+void share_count(void);
+
+/* --- the state --- */
+
+enum { SHARE_HELLO_MAX = 256 };
+
+/* The message with which the guest's session began, judged; numbered 0. n 0: it has none. */
+struct share_hello {
+	size_t n;
+	uint8_t bytes[SHARE_HELLO_MAX];
+};
+
+/* What is written of the session. Used by who has it alone. */
+extern struct share_hello share_hello;
+
+/* Makes the file what the state is: what the guest knows and has open, by paths below the root.
+ * Nobody else uses the tables meanwhile. EBUSY: what is open has been removed. */
+int share_save(int file, uint32_t *ret_checksum, struct err *err) HULL_MUST_CHECK;
+
+/* Fills the tables, which have the root only, with what the state in the file says, which is
+ * judged. The working folder is /proc/self/fd. On failure the process is good for nothing. */
+int share_load(int file, uint32_t *ret_checksum, struct err *err) HULL_MUST_CHECK;
+
+/* The share was made from the state with that checksum. Before it serves. */
+void share_made_from(uint32_t checksum);
 
 /* No system calls of this thread any more but those that serving takes; needs no_new_privs. */
 int share_confine(struct err *err) HULL_MUST_CHECK;

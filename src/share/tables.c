@@ -12,45 +12,87 @@
 
 enum {
 	BUCKETS = 1024,
+	NUMBERS_MAX = 1 << 22, /* four times what a process may have open by the kernel's default */
 	SETTLED = 2, /* seconds after which a file's times tell of any further change */
 };
 
 /* Of both tables, and of what of their entries can change. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
-/* Numbers for things: index 0 is never used. Free ones are found from `hint` on. */
+/* Numbers for things: index 0 is never used. Free ones are found from `hint` on; from `end` on all
+ * are. */
 struct numbers {
 	void **v;
-	size_t n, used, hint;
+	size_t n, used, hint, end;
 };
 
 static struct numbers nodes, handles;
 static struct node *buckets[BUCKETS];
+
+static void numbers_set(struct numbers *t, uint64_t id, void *what)
+{
+	t->v[id] = what;
+	t->used++;
+	if (id >= t->end)
+		t->end = id + 1;
+}
 
 static void *numbers_get(const struct numbers *t, uint64_t id)
 {
 	return id > 0 && id < t->n ? t->v[id] : NULL;
 }
 
-/* 0 and errno when memory is out. */
+/* Makes the table larger; false when memory is out, or it is as large as one may be. */
+static bool numbers_grow(struct numbers *t)
+{
+	size_t n = t->n ? 2 * t->n : 64;
+	void **v = n > NUMBERS_MAX ? NULL : reallocarray(t->v, n, sizeof(*v));
+
+	if (!v)
+		return false;
+	for (size_t i = t->n; i < n; i++)
+		v[i] = NULL;
+	t->v = v;
+	t->hint = t->n ? t->n : 1;
+	t->n = n;
+	return true;
+}
+
+/* 0 when memory is out. */
 static uint64_t numbers_add(struct numbers *t, void *what)
 {
-	if (t->used + 1 >= t->n) {
-		size_t n = t->n ? 2 * t->n : 64;
-		void **v = reallocarray(t->v, n, sizeof(*v));
-		if (!v)
-			return 0;
-		for (size_t i = t->n; i < n; i++)
-			v[i] = NULL;
-		t->v = v;
-		t->hint = t->n ? t->n : 1;
-		t->n = n;
-	}
+	if (t->used + 1 >= t->n && !numbers_grow(t))
+		return 0;
 	while (t->v[t->hint] || t->hint == 0)
 		t->hint = t->hint + 1 < t->n ? t->hint + 1 : 1;
-	t->v[t->hint] = what;
-	t->used++;
+	numbers_set(t, t->hint, what);
 	return t->hint;
+}
+
+/* Gives it this number. 0 or errno. */
+static int numbers_put(struct numbers *t, uint64_t id, void *what)
+{
+	if (id == 0 || id >= NUMBERS_MAX)
+		return ERANGE;
+	while (id >= t->n || t->used + 1 >= t->n) {
+		if (!numbers_grow(t))
+			return ENOMEM;
+	}
+	if (t->v[id])
+		return EEXIST;
+	numbers_set(t, id, what);
+	return 0;
+}
+
+/* What has the next number above *id, which it becomes; NULL: there is none. */
+static void *numbers_next(const struct numbers *t, uint64_t *id)
+{
+	while (*id + 1 < t->end) {
+		void *what = t->v[++*id];
+		if (what)
+			return what;
+	}
+	return NULL;
 }
 
 static void numbers_drop(struct numbers *t, uint64_t id)
@@ -58,6 +100,8 @@ static void numbers_drop(struct numbers *t, uint64_t id)
 	t->v[id] = NULL;
 	t->used--;
 	t->hint = id;
+	while (t->end > 0 && !t->v[t->end - 1])
+		t->end--;
 }
 
 /* --- nodes --- */
@@ -71,6 +115,8 @@ struct node *node_get(uint64_t id)
 {
 	(void)pthread_mutex_lock(&lock);
 	struct node *n = numbers_get(&nodes, id);
+	if (n && n->fd < 0)
+		n = NULL;
 	if (n)
 		n->users++;
 	(void)pthread_mutex_unlock(&lock);
@@ -80,7 +126,17 @@ struct node *node_get(uint64_t id)
 static void free_node(struct node *n)
 {
 	auto_close(&n->fd);
+	auto_close(&n->newer);
 	free(n);
+}
+
+/* Nobody uses it just now. */
+static void take_newer(struct node *n)
+{
+	if (n->newer < 0)
+		return;
+	auto_close(&n->fd);
+	n->fd = TAKE_FD(n->newer);
 }
 
 void node_put(struct node *n)
@@ -89,21 +145,56 @@ void node_put(struct node *n)
 		return;
 	(void)pthread_mutex_lock(&lock);
 	bool last = --n->users == 0 && n->lookups == 0;
+	if (n->users == 0)
+		take_newer(n);
 	(void)pthread_mutex_unlock(&lock);
 	if (last)
 		free_node(n);
 }
 
+static struct node *find_node(dev_t dev, ino_t ino)
+{
+	struct node *n = *bucket(dev, ino);
+
+	while (n && (n->ino != ino || n->dev != dev))
+		n = n->next;
+	return n;
+}
+
+/* Fills in a node that has its number; without fd (taken) it is nobody's but its number's. */
+static void make_node(struct node *n, uint64_t id, int fd, const struct stat *st)
+{
+	struct node **b = bucket(st->st_dev, st->st_ino);
+
+	*n = (struct node){.fd = fd,
+			   .newer = -1,
+			   .dev = st->st_dev,
+			   .ino = st->st_ino,
+			   .type = st->st_mode & S_IFMT,
+			   .id = id,
+			   .seen.st_size = -1};
+	if (fd < 0)
+		return;
+	n->next = *b;
+	*b = n;
+}
+
 static uint64_t enter(int fd, const struct stat *st)
 {
 	AUTO_CLOSE int own = fd;
-	struct node **b = bucket(st->st_dev, st->st_ino);
 
-	for (struct node *n = *b; n; n = n->next) {
-		if (n->ino == st->st_ino && n->dev == st->st_dev) {
-			n->lookups++;
-			return n->id;
+	struct node *known = find_node(st->st_dev, st->st_ino);
+	if (known) {
+		known->lookups++;
+		/* of a file's names the last one is the likeliest to be there still, when the state
+		 * is written */
+		if (S_ISREG(st->st_mode) && st->st_nlink > 1) {
+			auto_close(&known->newer);
+			known->newer = TAKE_FD(own);
+			if (known->users == 0)
+				take_newer(known);
 		}
+		return known->id;
 	}
 	AUTO_FREE struct node *n = calloc(1, sizeof(*n));
 	uint64_t id = n ? numbers_add(&nodes, n) : 0;
@@ -111,15 +202,9 @@ static uint64_t enter(int fd, const struct stat *st)
 		errno = ENOMEM;
 		return 0;
 	}
-	*n = (struct node){.fd = TAKE_FD(own),
-			   .dev = st->st_dev,
-			   .ino = st->st_ino,
-			   .type = st->st_mode & S_IFMT,
-			   .lookups = 1,
-			   .id = id,
-			   .seen.st_size = -1,
-			   .next = *b};
-	*b = TAKE_PTR(n);
+	make_node(n, id, TAKE_FD(own), st);
+	n->lookups = 1;
+	(void)TAKE_PTR(n); /* the table's */
 	return id;
 }
 
@@ -172,9 +257,10 @@ static struct node *forget(uint64_t id, uint64_t n_lookups)
 	if (n->lookups > 0)
 		return NULL;
 	struct node **at = bucket(n->dev, n->ino);
-	while (*at != n)
+	while (n->fd >= 0 && *at != n)
 		at = &(*at)->next;
-	*at = n->next;
+	if (n->fd >= 0)
+		*at = n->next;
 	numbers_drop(&nodes, id);
 	return n->users == 0 ? n : NULL;
 }
@@ -193,6 +279,32 @@ void node_path(const struct node *n, char path[16])
 	(void)snprintf(path, 16, "%d", n->fd);
 }
 
+const struct node *nodes_next(uint64_t *id)
+{
+	return numbers_next(&nodes, id);
+}
+
+const struct node *node_find(const struct stat *st)
+{
+	return find_node(st->st_dev, st->st_ino);
+}
+
+int node_restore(uint64_t id, int fd, const struct stat *st, uint64_t n_lookups)
+{
+	AUTO_CLOSE int own = fd;
+	AUTO_FREE struct node *n = calloc(1, sizeof(*n));
+
+	(void)pthread_mutex_lock(&lock);
+	int code = n ? numbers_put(&nodes, id, n) : ENOMEM;
+	if (code == 0) {
+		make_node(n, id, TAKE_FD(own), st);
+		n->lookups = n_lookups;
+		(void)TAKE_PTR(n); /* the table's */
+	}
+	(void)pthread_mutex_unlock(&lock);
+	return code;
+}
+
 /* --- handles --- */
 
 static void free_handle(struct handle *h)
@@ -205,30 +317,55 @@ static void free_handle(struct handle *h)
 	free(h);
 }
 
-struct handle *handle_add(int fd, void *dir, uint64_t *ret)
+/* Takes fd and dir; NULL when memory is out. */
+static struct handle *make_handle(int fd, void *dir, unsigned users)
 {
 	struct handle *h = malloc(sizeof(*h));
-	uint64_t id = 0;
 
 	if (h) {
-		*h = (struct handle){.fd = fd, .dir = dir, .users = 2};
+		*h = (struct handle){.fd = fd, .dir = dir, .users = users};
 		(void)pthread_mutex_init(&h->reading, NULL);
-		(void)pthread_mutex_lock(&lock);
-		id = numbers_add(&handles, h);
-		(void)pthread_mutex_unlock(&lock);
-	}
-	if (id) {
-		*ret = id;
-		return h;
-	}
-	if (h)
-		free_handle(h);
-	else if (dir)
+	} else if (dir) {
 		(void)closedir(dir);
-	else
+	} else {
 		(void)close(fd);
+	}
+	return h;
+}
+
+struct handle *handle_add(int fd, void *dir, uint64_t *ret)
+{
+	struct handle *h = make_handle(fd, dir, 2);
+
+	if (h) {
+		(void)pthread_mutex_lock(&lock);
+		uint64_t id = numbers_add(&handles, h);
+		(void)pthread_mutex_unlock(&lock);
+		if (id) {
+			*ret = id;
+			return h;
+		}
+		free_handle(h);
+	}
 	errno = ENOMEM;
 	return NULL;
+}
+
+const struct handle *handles_next(uint64_t *id)
+{
+	return numbers_next(&handles, id);
+}
+
+int handle_restore(uint64_t id, int fd, void *dir)
+{
+	struct handle *h = make_handle(fd, dir, 1);
+
+	(void)pthread_mutex_lock(&lock);
+	int code = h ? numbers_put(&handles, id, h) : ENOMEM;
+	(void)pthread_mutex_unlock(&lock);
+	if (h && code)
+		free_handle(h);
+	return code;
 }
 
 static struct handle *find_handle(uint64_t id, bool is_dir)

@@ -19,6 +19,8 @@
 
 #include "base/err.h"
 #include "base/loop.h"
+#include "vmm/fs_ask.h"
+#include "vmm/state.h"
 
 /* The queue for forgetting and interrupting comes first (section 5.11.2). */
 enum { URGENT, REQUESTS, QUEUES };
@@ -100,6 +102,8 @@ static void request_free(struct fs *f, struct fs_request *r)
 	r->opcode = 0;
 	f->n_wide -= r->wide;
 	f->free[f->n_free++] = (uint8_t)(r - f->requests);
+	if (f->n_free == FS_REQUESTS_MAX && f->v.held) /* that is waited for */
+		(void)pthread_cond_broadcast(&f->v.back);
 }
 
 /* The share is gone: what it was asked has failed. */
@@ -115,7 +119,8 @@ static void lose(struct fs *f)
 		queue_push(q, r->chain.head, (uint32_t)n);
 		request_free(f, r);
 	}
-	virtio_tell(&f->v, q);
+	if (virtio_alive(&f->v)) /* else it is told when it is again */
+		virtio_tell(&f->v, q);
 	fs_files_clear(&f->files);
 	watch_remove(&f->watch);
 	f->share = -1;
@@ -127,14 +132,17 @@ static void lose(struct fs *f)
 static int send_parts(struct fs *f, struct iovec *iov, size_t n, size_t bytes)
 {
 	struct msghdr message = {.msg_iov = iov, .msg_iovlen = n};
+	/* only for a machine that stands still is there time to wait */
+	int wait = f->saving ? 0 : MSG_DONTWAIT;
 	ssize_t r;
 
 	do
-		r = sendmsg(f->share, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+		r = sendmsg(f->share, &message, wait | MSG_NOSIGNAL);
 	while (r < 0 && errno == EINTR);
 	f->full = f->full || (r < 0 && errno == EAGAIN);
 	if (r < 0)
 		return errno == EAGAIN ? 0 : -1;
+	f->sent++;
 	return (size_t)r == bytes ? 1 : -1;
 }
 
@@ -285,6 +293,8 @@ static int64_t serve_chain(struct virtio *v, const struct chain *c)
 		return silent ? 0 : refuse(c, in.unique, ENOTCONN);
 	if (c->out_bytes > FS_MESSAGE_MAX)
 		return silent ? 0 : refuse(c, in.unique, E2BIG);
+	if (in.opcode >= SHARE_OPCODES) /* only we say such things */
+		return refuse(c, in.unique, ENOSYS);
 	if (in.opcode == FUSE_READ)
 		return read_file(f, c, &in);
 	if (in.opcode == FUSE_FORGET)
@@ -436,12 +446,84 @@ static void reset(struct virtio *v)
 	requests_clear((struct fs *)v);
 }
 
+/* --- written down --- */
+
+/* Whether the share has been asked what it has not answered. A machine that stands still waits for
+ * it, a reset does not. */
+static bool busy(const struct virtio *v)
+{
+	return ((const struct fs *)v)->n_free < FS_REQUESTS_MAX;
+}
+
+static int save_share(struct fs *f, struct err *err)
+{
+	if (!say_forgotten(f))
+		return err_set(err, ETIMEDOUT, "hull-share takes no messages");
+	struct share_save_in in = {.sent = f->sent};
+	struct fs_question q = {SHARE_SAVE, &in, sizeof(in), f->saving->file};
+	return fs_ask(f->share, &f->sent, &q, &f->written, err);
+}
+
+/* Only this thread may send and receive, and it waits for nobody else meanwhile. */
+static void serve_held(struct virtio *v)
+{
+	struct fs *f = (struct fs *)v;
+	struct fs_saving *s = f->saving;
+
+	if (!s || s->done)
+		return;
+	s->answer = save_share(f, s->err);
+	s->done = true;
+	(void)pthread_cond_broadcast(&v->back);
+}
+
+int fs_save(struct fs *f, int file, struct err *err)
+{
+	struct fs_saving s = {.file = file, .err = err};
+	struct timespec until;
+	int code = 0;
+
+	(void)clock_gettime(CLOCK_REALTIME, &until); /* as virtio_hold() does */
+	until.tv_sec += FS_PATIENCE_MAX_S;
+	(void)pthread_mutex_lock(&f->v.lock);
+	f->saving = &s;
+	virtio_kick(&f->v);
+	while (!s.done && code == 0)
+		code = pthread_cond_timedwait(&f->v.back, &f->v.lock, &until);
+	f->saving = NULL;
+	(void)pthread_mutex_unlock(&f->v.lock);
+	return s.done ? s.answer : err_set(err, ETIMEDOUT, "the share's thread does not come");
+}
+
+static void save(struct virtio *v, struct buf *to)
+{
+	buf_le32(to, ((struct fs *)v)->written);
+}
+
+static int load(struct virtio *v, struct state_reader *from, struct err *err)
+{
+	struct fs *f = (struct fs *)v;
+	struct fs_question q = {SHARE_STATE, NULL, 0, -1};
+	uint32_t checksum = 0;
+
+	f->written = state_take32(from);
+	int r = state_taken(from, err);
+	if (r == 0)
+		r = fs_ask(f->share, &f->sent, &q, &checksum, err);
+	if (r == 0 && checksum != f->written)
+		r = err_set(err, EINVAL, "hull-share was made from the state of another one");
+	return r;
+}
+
 static const struct virtio_ops fs_ops = {
 	.id = VIRTIO_ID_FS,
 	.n_queues = QUEUES,
 	.serve = serve,
 	.reset = reset,
-	.no_save = "its open files are hull-share's, and cannot be written down",
+	.busy = busy,
+	.serve_held = serve_held,
+	.save = save,
+	.load = load,
 };
 
 int fs_init(struct fs *f, int share, const char *tag, struct loop *loop, const struct gmem *mem,
@@ -457,6 +539,8 @@ int fs_init(struct fs *f, int share, const char *tag, struct loop *loop, const s
 		return err_set(err, ENOMEM, "out of memory");
 	requests_clear(f);
 	int r = virtio_init(&f->v, &fs_ops, 0, mem, err);
+	if (r == 0)
+		r = fs_ask_init(share, err);
 	if (r == 0)
 		r = loop_watch(loop, share, EPOLLIN, share_ready, f, &f->watch, err);
 	if (r < 0) {

@@ -31,6 +31,14 @@ struct fs_forgotten {
 	uint64_t node, lookups;
 };
 
+/* That the share's state be written. */
+struct fs_saving {
+	int file;
+	struct err *err;
+	bool done;
+	int answer; /* as fs_save() answers */
+};
+
 struct fs {
 	struct virtio v; /* first */
 	int share; /* borrowed; -1 once it is gone */
@@ -43,6 +51,9 @@ struct fs {
 	uint32_t n_forgotten;
 	struct fs_forgotten forgotten[FS_FORGETS_MAX];
 	bool full; /* the socket takes no more for now */
+	uint64_t sent; /* messages to the share */
+	struct fs_saving *saving; /* of fs_save(), which waits; NULL: nobody does */
+	uint32_t written; /* the checksum of the share's state, by fs_save() */
 	struct fs_files files;
 };
 
@@ -50,6 +61,14 @@ struct fs {
  * is borrowed; tag too, as long as the device. Release with fs_done(). */
 int fs_init(struct fs *f, int share, const char *tag, struct loop *loop, const struct gmem *mem,
 	    struct err *err) HULL_MUST_CHECK;
+
+/*
+ * Has the share write its state into the file (borrowed): before virtio_save(), of a device that is
+ * held, from another thread than the loop's, which asks the share. A device that is loaded takes a
+ * share only that was made from that very state: to any other one, the guest's numbers would be
+ * other files.
+ */
+int fs_save(struct fs *f, int file, struct err *err) HULL_MUST_CHECK;
 
 /* Zeroed is fine. */
 void fs_done(struct fs *f);

@@ -18,6 +18,8 @@ enum {
 	DEVICE_ROOM = 1024, /* of a device in a written state, at most */
 };
 
+static const struct state_form form = {"hullvmst", 1, "machine"};
+
 /* --- standing still --- */
 
 static void go_on(struct vmm *m)
@@ -143,10 +145,16 @@ static int save_memory(const struct vmm *m, int file, struct err *err)
 	return r < 0 ? r : hotmem_save_memory(&m->hotmem, file, err);
 }
 
+/* What is written beside the two files that every machine has. */
+static int save_beside(struct vmm *m, const struct control_call *call, struct err *err)
+{
+	return m->config->share < 0 ? 0 : fs_save(&m->fs, call->fds[2], err);
+}
+
 /* The state last: a file that is whole has its memory beside it. */
 static int save(const struct vmm *m, int state, int memory, struct buf *to, struct err *err)
 {
-	state_begin(to);
+	state_begin(to, &form);
 	save_machine(m, to);
 	int r = save_devices(m, to, err);
 	if (r == 0)
@@ -167,10 +175,16 @@ int save_answer(void *ctx, struct control_call *call, struct err *err)
 {
 	struct vmm *m = ctx;
 
-	if (call->n_fds != 2)
+	if (m->config->share < 0 && call->n_fds != 2)
 		return err_set(err, EINVAL, "save: comes with two files, for state and memory");
+	if (m->config->share >= 0 && call->n_fds != 3)
+		return err_set(err, EINVAL,
+			       "save: comes with three files, for state, memory and share");
 	if (!m->paused)
 		return err_set(err, EINVAL, "save: the machine is not paused");
+	int r = save_beside(m, call, err);
+	if (r < 0)
+		return r;
 	buf_clear(&m->state);
 	return save(m, call->fds[0], call->fds[1], &m->state, err);
 }
@@ -234,7 +248,7 @@ static int load(struct vmm *m, const void *bytes, size_t n, struct err *err)
 {
 	struct state s;
 
-	int r = state_open(&s, bytes, n, err);
+	int r = state_open(&s, &form, bytes, n, err);
 	if (r == 0)
 		r = load_machine(m, &s, err);
 	if (r == 0)

@@ -22,7 +22,8 @@ int snapshot_load(struct vmm *m, int file, struct err *err) HULL_MUST_CHECK;
 
 /* "pause": processors stand between two instructions, devices serve nothing; an answer means that
  * all do. "resume": all go on. "save": of a machine that is paused, with two descriptors of files:
- * the first becomes its state, the second its memory. ctx is the struct vmm. */
+ * the first becomes its state, the second its memory; where there is a share, its state becomes a
+ * third one, of which hull-share is to be made again. ctx is the struct vmm. */
 int pause_answer(void *ctx, struct control_call *call, struct err *err) HULL_MUST_CHECK;
 int resume_answer(void *ctx, struct control_call *call, struct err *err) HULL_MUST_CHECK;
 int save_answer(void *ctx, struct control_call *call, struct err *err) HULL_MUST_CHECK;

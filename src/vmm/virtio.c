@@ -127,6 +127,8 @@ void virtio_kicked(struct virtio *v)
 	(void)pthread_mutex_lock(&v->lock);
 	if (virtio_alive(v))
 		v->ops->serve(v);
+	else if (v->held && v->ops->serve_held)
+		v->ops->serve_held(v);
 	(void)pthread_mutex_unlock(&v->lock);
 }
 
@@ -164,6 +166,11 @@ void virtio_settle(struct virtio *v)
 
 /* --- a machine that stands still --- */
 
+static bool is_away(const struct virtio *v)
+{
+	return v->away > 0 || (v->ops->busy && v->ops->busy(v));
+}
+
 int virtio_hold(struct virtio *v, unsigned patience_ms, struct err *err)
 {
 	struct timespec until;
@@ -176,7 +183,7 @@ int virtio_hold(struct virtio *v, unsigned patience_ms, struct err *err)
 		v->held = true;
 		if (v->ops->stop)
 			v->ops->stop(v);
-		while (v->away > 0 && code == 0)
+		while (is_away(v) && code == 0)
 			code = pthread_cond_timedwait(&v->back, &v->lock, &until);
 		(void)pthread_mutex_unlock(&v->lock);
 	}

@@ -34,6 +34,9 @@ struct virtio_ops {
 	uint16_t n_queues;
 	/* Serves the queues; after a notification, from the device's I/O thread. */
 	void (*serve)(struct virtio *v);
+	/* Does what is to be done while the machine stands still, which is nothing for the guest;
+	 * after virtio_kick(), from the same thread. NULL: nothing. */
+	void (*serve_held)(struct virtio *v);
 	/* The driver is ready: what was agreed on is in v->features. NULL: nothing to do. */
 	void (*start)(struct virtio *v);
 	/* Forgets all that the driver told. NULL: nothing to do. */
@@ -41,6 +44,9 @@ struct virtio_ops {
 	/* Queues are about to be forgotten or to stand still: what others than `serve` do with them
 	 * ends here and now. From any thread. NULL: nobody else serves. */
 	void (*stop)(struct virtio *v);
+	/* Whether somebody outside of this process is at one of its chains: before the machine
+	 * stands still none is, which `back` tells; a reset does not wait for it. NULL: nobody. */
+	bool (*busy)(const struct virtio *v);
 	/* The driver wrote n bytes at `at` of the configuration, inside of it. NULL: it may not. */
 	void (*configure)(struct virtio *v, size_t at, const void *bytes, size_t n);
 	/* What this kind adds to a written state, and takes from one into a new device, which it
@@ -70,7 +76,7 @@ struct virtio {
 	bool held; /* the machine stands still: no queue is served */
 	unsigned resting; /* so many wait for `away` to come back: none is either */
 	unsigned away; /* chains that other threads carry out, for virtio_finish() */
-	pthread_cond_t back; /* none is away any more */
+	pthread_cond_t back; /* none is away any more, or it is not `busy` */
 	uint32_t pending; /* why it interrupts; atomic, the only register read without the lock */
 	uint32_t unseen; /* reasons that somebody else interrupts for, at any time; atomic */
 	uint32_t features_sel, driver_sel, queue_sel;

@@ -4,6 +4,7 @@
  * driver, then does what `act` on the kernel's command line (its environment) says.
  */
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <fcntl.h>
 #include <net/if.h>
 #include <sched.h>
@@ -139,6 +140,119 @@ static void count_everywhere(int cpus)
 	count(0);
 }
 
+/* --- files of a share --- */
+
+enum { FIXED = 4096, ENTRIES = 40 };
+
+/* What a process has open: a file it appends to, one it reads, a folder it lists in pieces. */
+struct files {
+	char at[32];
+	int log, fixed, folder;
+	unsigned char seen[ENTRIES];
+};
+
+static int open_files(struct files *f, int cpu)
+{
+	(void)snprintf(f->at, sizeof(f->at), "/share/%d", cpu);
+	if (chdir(f->at) < 0)
+		return 0;
+	f->log = open("log", O_WRONLY | O_APPEND | O_CLOEXEC);
+	f->fixed = open("fixed", O_RDONLY | O_DIRECT | O_CLOEXEC);
+	f->folder = open("folder", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return f->log >= 0 && f->fixed >= 0 && f->folder >= 0;
+}
+
+/* What is there does not change, and does not come from the guest's own memory. */
+static int reads(const struct files *f, unsigned n)
+{
+	unsigned char bytes[64];
+	off_t at = n % 64 * (off_t)sizeof(bytes);
+
+	if (pread(f->fixed, bytes, sizeof(bytes), at) != sizeof(bytes))
+		return 0;
+	for (size_t i = 0; i < sizeof(bytes); i++) {
+		if (bytes[i] != (unsigned char)((at + (off_t)i) * 7))
+			return 0;
+	}
+	return 1;
+}
+
+/* Lists a few entries more; at the end, each was there once. */
+static int lists(struct files *f)
+{
+	_Alignas(struct dirent64) char bytes[sizeof(struct dirent64)]; /* for a few short names */
+
+	long n = syscall(SYS_getdents64, f->folder, bytes, 100);
+	for (long at = 0; at < n;) {
+		const struct dirent64 *e = (const void *)(bytes + at);
+		int number = 0;
+		if (sscanf(e->d_name, "entry-%d", &number) == 1 && number < ENTRIES &&
+		    f->seen[number]++)
+			return 0;
+		at += e->d_reclen;
+	}
+	if (n != 0)
+		return n > 0;
+	for (int i = 0; i < ENTRIES; i++) {
+		if (!f->seen[i])
+			return 0;
+		f->seen[i] = 0;
+	}
+	return lseek(f->folder, 0, SEEK_SET) == 0;
+}
+
+static int renames(unsigned n)
+{
+	char from[16], to[16];
+	struct stat st;
+
+	(void)snprintf(from, sizeof(from), "name-%u", n % 2);
+	(void)snprintf(to, sizeof(to), "name-%u", (n + 1) % 2);
+	return rename(from, to) == 0 && stat(to, &st) == 0 && stat(from, &st) < 0;
+}
+
+/* Counts for ever, into the file and into the kernel's log. */
+static void use_files(int cpu)
+{
+	int line = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
+	struct files f = {.log = -1};
+	cpu_set_t set;
+	char text[64];
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	(void)sched_setaffinity(0, sizeof(set), &set);
+	if (!open_files(&f, cpu))
+		(void)!write(line, "<0>@NOFILES\n", 12);
+	for (unsigned n = 1;; n++) {
+		int len = snprintf(text, sizeof(text), "%u\n", n);
+		const char *how = write(f.log, text, (size_t)len) != len ? "not written"
+				  : !reads(&f, n)                        ? "not read"
+				  : !lists(&f)                           ? "not listed"
+				  : !renames(n)                          ? "not renamed"
+									 : "kept";
+		len = snprintf(text, sizeof(text), "<0>@COUNT %d %u %s\n", cpu, n, how);
+		if (write(line, text, (size_t)len) != len)
+			return;
+		(void)usleep(PACE_US);
+	}
+}
+
+static void use_files_everywhere(int cpus)
+{
+	(void)mkdir("/dev", 0755);
+	(void)mount("dev", "/dev", "devtmpfs", 0, NULL);
+	load_drivers();
+	(void)mkdir("/share", 0755);
+	for (int i = 0; mount("tag", "/share", "virtiofs", 0, NULL) < 0 && i < 100; i++)
+		(void)usleep(50 * 1000);
+	for (int cpu = 1; cpu < cpus; cpu++) {
+		if (fork() == 0)
+			use_files(cpu);
+	}
+	use_files(0);
+}
+
 /* An address and a network, and packets as large as they may be when they are asked for; whether
  * the interface is there. */
 static int bring_up(int mtu)
@@ -263,6 +377,8 @@ int main(void)
 		(void)reboot(RB_AUTOBOOT);
 	if (act && strcmp(act, "count") == 0)
 		count_everywhere(get_nprocs());
+	if (act && strcmp(act, "files") == 0)
+		use_files_everywhere(get_nprocs());
 	if (act && strcmp(act, "echo") == 0 && bring_up(1500))
 		echo();
 	if (act && strcmp(act, "talk") == 0)

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """hull-monitor on real KVM: a machine that counts on each of its processors, with a disk and a port, is paused, written down, killed, and
-brought back in other processes with other descriptors. Its numbers must go on without one missing or coming twice."""
+brought back in other processes with other descriptors. Its numbers must go on without one missing or coming twice. So must those of one
+that has a share, and writes them into a file there."""
 import glob
 import hashlib
 import os
@@ -17,7 +18,7 @@ import time
 MONITOR = os.environ['BUILD'] + '/src/hull-monitor'
 LAB = os.environ.get('LAB_DIR', '.lab')
 MEMORY = 128 << 20
-ARGS = 'console=ttyS0 quiet panic=-1 reboot=a pci=off cryptomgr.notests printk.devkmsg=on act=count'
+ARGS = 'console=ttyS0 quiet panic=-1 reboot=a pci=off cryptomgr.notests printk.devkmsg=on act='
 PATIENCE_S = 120
 LATER, SLOT = 1 << 20, 4  # the size of a disk that comes later, and its place: behind disk, port, entropy and balloon
 
@@ -37,10 +38,41 @@ def written(path):
     return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), 'r+b')
 
 
-class Machine:
-    """A monitor: a cold one, or one of the files STATE and MEMORY in `work`."""
+class Share:
+    """hull-share on the folder `root`, as machine/share.c starts it but for the namespaces, from a state or not. Its end of the socket."""
 
-    def __init__(self, work, name, cpus=1, restored=False, disk='disk', state='state', memory='memory', more=(), later=None):
+    def __init__(self, root, state=None):
+        self.wire, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        program = os.open(os.environ['BUILD'] + '/src/hull-share', os.O_RDONLY)
+        self.said, said = os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            words = ['hull-share', '10', '11']
+            os.dup2(theirs.fileno(), 10)
+            os.dup2(os.open('/proc/self/fd', os.O_PATH | os.O_DIRECTORY), 11)
+            if state:
+                os.dup2(os.open(state, os.O_RDONLY), 12)
+                words.append('12')
+            os.dup2(said, 2)
+            os.chroot(root)
+            os.chdir('/')
+            os.execve(program, words, {})
+        for fd in (theirs.detach(), program, said):
+            os.close(fd)
+
+    def ended(self):
+        """What it said, once the machine is gone."""
+        self.wire.close()
+        with os.fdopen(self.said) as said:
+            text = said.read()
+        os.waitpid(self.pid, 0)
+        return text.strip()
+
+
+class Machine:
+    """A monitor: a cold one, or one of the files STATE and MEMORY in `work`; with `share`, one of hull-share's."""
+
+    def __init__(self, work, name, cpus=1, restored=False, disk='disk', state='state', memory='memory', share=None, more=(), later=None):
         self.said = f'{work}/said.{name}'
         self.control, control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.channel, channel = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -51,14 +83,20 @@ class Machine:
             files |= {'kernel': open(glob.glob(f'{LAB}/*/vmlinux')[0], 'rb'), 'initramfs': open(f'{work}/initramfs', 'rb')}
         words = [f'--{name}={f.fileno()}' for name, f in files.items() if name != 'disk']
         words += [f'--disk=root:rw:{files["disk"].fileno()}', f'--control={control.fileno()}', f'--channel={channel.fileno()}', '--port=count']
-        words += [f'--memory={MEMORY}', f'--cpus={cpus}', f'--append={ARGS}', *more]
+        words += [f'--memory={MEMORY}', f'--cpus={cpus}', f'--append={ARGS}{"files" if share else "count"}', *more]
         if later:
             files['later'] = open(f'{work}/later', 'r+b')
             words.append(f'--plugged={later}:{files["later"].fileno()}:disk later rw {LATER}')
         fds = [f.fileno() for f in files.values()] + [control.fileno(), channel.fileno()]
+        self.share = share
+        if share:
+            words.append(f'--share={share.wire.fileno()}:tag')
+            fds.append(share.wire.fileno())
         self.process = subprocess.Popen([MONITOR] + words, pass_fds=fds, stderr=subprocess.PIPE)
         for f in [control, channel, *files.values()]:
             f.close()
+        if share:
+            share.wire.close()
         self.number = 0
 
     def ask(self, verb, *files):
@@ -85,9 +123,12 @@ class Machine:
             time.sleep(0.05)
         return True
 
-    def save(self, work, state='state', memory='memory'):
+    def save(self, work, state='state', memory='memory', share=None):
         with written(f'{work}/{state}') as state, written(f'{work}/{memory}') as memory:
-            return self.ask('save', state, memory)
+            if not share:
+                return self.ask('save', state, memory)
+            with written(f'{work}/{share}') as share:
+                return self.ask('save', state, memory, share)
 
     def kill(self):
         self.process.send_signal(signal.SIGKILL)
@@ -97,7 +138,7 @@ class Machine:
         said = self.process.communicate(timeout=PATIENCE_S)[1].decode()
         self.control.close()
         self.channel.close()
-        return said
+        return said + (self.share.ended() if self.share else '')
 
 
 def digest(path):
@@ -201,7 +242,7 @@ def lives_on(work, parts, state, memory, **how):
 def plugged_memory_comes_back(work):
     """More than it was started with, filled; in the machine that comes back it can grow again, and that one comes back as well."""
     more = ('--max-memory=%d' % (512 << 20),)
-    m = Machine(work, 'memory', more=(*more, '--append=' + ARGS + ' memhp_default_state=online'))
+    m = Machine(work, 'memory', more=(*more, '--append=' + ARGS + 'count memhp_default_state=online'))
     if not m.reaches(3) or m.ask(f'memory {384 << 20}').startswith('error') or not soon(lambda: said(m, '@FILLED')):
         m.kill()
         return False
@@ -224,7 +265,7 @@ def plugged_disk_comes_back(work):
     """In its place, and nowhere else."""
     with open(work + '/later', 'wb') as f:
         f.truncate(LATER)
-    m = Machine(work, 'later', more=('--append=' + ARGS + f' later=LNRO0005:{SLOT:02x}',))
+    m = Machine(work, 'later', more=('--append=' + ARGS + f'count later=LNRO0005:{SLOT:02x}',))
     with open(work + '/later', 'r+b') as f:
         if not m.reaches(3) or m.ask(f'disk later rw {LATER}', f) != f'ok {SLOT}' or not soon(lambda: said(m, '@LATER')):
             m.kill()
@@ -261,6 +302,83 @@ def refuses_what_was_changed(work):
             refuses(work, 'memory file', memory='short') and refuses(work, 'device 0', disk='larger') and refuses(work, ', 2 and ', cpus=2))
 
 
+def fill(root, cpus):
+    """What each processor's files are at the beginning."""
+    for cpu in range(cpus):
+        at = f'{root}/{cpu}'
+        os.makedirs(at + '/folder')
+        for name in ['log', 'name-1'] + [f'folder/entry-{i}' for i in range(40)]:
+            with open(f'{at}/{name}', 'wb'):
+                pass
+        with open(at + '/fixed', 'wb') as f:
+            f.write(bytes(i * 7 & 255 for i in range(4096)))
+
+
+def logged(root, cpus, least):
+    """Whether each file has its numbers, one after the other, and at least so many."""
+    for cpu in range(cpus):
+        with open(f'{root}/{cpu}/log', encoding='ascii') as f:
+            numbers = [int(line) for line in f]
+        if len(numbers) < least or numbers != list(range(1, len(numbers) + 1)):
+            print('#', cpu, numbers)
+            return False
+    return True
+
+
+def files_go_on(work, cpus):
+    """Restored twice: over the folder that was, and over a copy of it in its place."""
+    root = f'{work}/root{cpus}'
+    fill(root, cpus)
+    first = Machine(work, f'files{cpus}', cpus, share=Share(root))
+    if not first.reaches(20, cpus) or first.ask('pause') != 'ok':
+        return False
+    if first.save(work) != 'error save: comes with three files, for state, memory and share' or first.save(work, share=f'share{cpus}') != 'ok':
+        return False
+    first.kill()
+    shutil.copytree(root, root + '-then')
+    m = None
+    for name in ('again', 'copy'):
+        if m:
+            m.kill()
+            shutil.rmtree(root)
+            shutil.copytree(root + '-then', root)
+        m = Machine(work, f'files-{name}{cpus}', cpus, restored=True, share=Share(root, f'{work}/share{cpus}'))
+        if not m.reaches(60, cpus) or not follow_on([first, m], cpus) or not logged(root, cpus, 60):
+            return False
+    return files_go_on_again(work, root, m, cpus)
+
+
+def files_go_on_again(work, root, m, cpus):
+    """One that was restored is written down like any other; not while what it has open is removed."""
+    if m.ask('pause') != 'ok' or m.save(work, 'state-b', 'memory-b', 'share-b') != 'ok':
+        return False
+    m.kill()
+    third = Machine(work, f'files-third{cpus}', cpus, restored=True, state='state-b', memory='memory-b', share=Share(root, work + '/share-b'))
+    if not third.reaches(20, cpus) or not logged(root, cpus, 80) or third.counts()[0] != m.counts()[-1] + 1 or third.ask('pause') != 'ok':
+        return False
+    os.unlink(root + '/0/log')
+    refused = third.save(work, 'state-c', 'memory-c', 'share-c')
+    went = third.ask('resume') == 'ok' and third.reaches(max(len(third.counts(cpu)) for cpu in range(cpus)) + 10, cpus)
+    third.kill()
+    return went and refused == "error hull-share: file '/0/log' is open and has been removed: it would be lost"
+
+
+def refuses_other_shares(work):
+    """The files of one processor's machine, with shares that do not belong to them."""
+    root = work + '/root1'
+    with open(work + '/share-b', 'rb') as f:
+        edited = bytearray(f.read())
+    edited[-1] ^= 1
+    with open(work + '/share-edited', 'wb') as f:
+        f.write(edited)
+    os.makedirs(root + '/0', exist_ok=True)
+    with open(root + '/0/log', 'ab'):  # which the last one had removed
+        pass
+    return (refuses(work, 'not made from a state', share=Share(root)) and
+            refuses(work, 'from the state of another', share=Share(root, work + '/share-b')) and
+            refuses(work, 'checksum', share=Share(root, work + '/share-edited')) and refuses(work, 'devices'))
+
+
 def main():
     work = tempfile.mkdtemp()
     try:
@@ -277,6 +395,9 @@ def main():
             ('memory that was plugged in comes back with what it holds, and grows again', lambda: plugged_memory_comes_back(work)),
             ('a disk that was plugged in comes back to its place', lambda: plugged_disk_comes_back(work)),
             ('what was changed, or is of another machine, is refused by one line', lambda: refuses_what_was_changed(work)),
+            ('open files of a share go on in a machine that comes back, with two processors', lambda: files_go_on(work, 2)),
+            ('so they do with one', lambda: files_go_on(work, 1)),
+            ('a share that was not made from its state is refused by one line', lambda: refuses_other_shares(work)),
         ]
         bad = False
         for n, (sentence, check) in enumerate(checks, 1):

@@ -62,7 +62,8 @@ static int take_over(const char *folder, const char *at, char *said, size_t n, s
 						     .mounts = &plan.mounts,
 						     .at = at,
 						     .run_fd = -1,
-						     .own = true},
+						     .own = true,
+						     .state = -1},
 				&share, err);
 	if (r < 0)
 		return r;

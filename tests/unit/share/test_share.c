@@ -3,11 +3,9 @@
  * test's. */
 #include "../test.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fuse.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -16,170 +14,31 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "kit.h"
+
 #include "base/attr.h"
 #include "base/err.h"
 #include "base/fd.h"
-#include "base/path.h"
 #include "share/share.h"
-
-enum { ROOT = 1, BYTES_MAX = 200000 };
-
-struct kit {
-	char folder[64];
-	int dir; /* the folder */
-	int wire;
-	pid_t pid;
-	uint64_t unique;
-	struct fuse_out_header head;
-	size_t n; /* of `body` */
-	uint8_t *body; /* the answer's, static */
-};
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-static const bool confined = false; /* the sanitizers ask for more */
-#else
-static const bool confined = true;
-#endif
-
-static void child(int dir, int wire)
-{
-	struct err err = ERR_INIT;
-
-	int proc = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (proc < 0 || nodes_init(dup(dir), &err) < 0 || fchdir(proc) < 0)
-		_exit(9);
-	(void)umask(0);
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		_exit(7);
-	_exit(share_serve(wire, confined, &err) < 0 ? 8 : 7);
-}
-
-/* Sends a message made of a structure and text (with its NULs); the error of its answer, 0 for
- * none, or 4711 when none comes. */
-static int ask_as(struct kit *k, uint32_t opcode, uint64_t node, const void *fixed, size_t n_fixed,
-		  const void *text, size_t n_text)
-{
-	static uint8_t bytes[BYTES_MAX];
-	struct fuse_in_header in = {.len = (uint32_t)(sizeof(in) + n_fixed + n_text),
-				    .opcode = opcode,
-				    .unique = ++k->unique,
-				    .nodeid = node};
-
-	memcpy(bytes, &in, sizeof(in));
-	if (n_fixed > 0)
-		memcpy(bytes + sizeof(in), fixed, n_fixed);
-	if (n_text > 0)
-		memcpy(bytes + sizeof(in) + n_fixed, text, n_text);
-	if (send(k->wire, bytes, in.len, 0) != (ssize_t)in.len)
-		return 4711;
-	ssize_t n = recv(k->wire, bytes, sizeof(bytes), 0);
-	if (n < (ssize_t)sizeof(k->head))
-		return 4711;
-	memcpy(&k->head, bytes, sizeof(k->head));
-	k->n = (size_t)n - sizeof(k->head);
-	memcpy(k->body, bytes + sizeof(k->head), k->n);
-	return k->head.unique == in.unique ? -k->head.error : 4711;
-}
-
-#define ASK(k, opcode, node, fixed, text)                                                          \
-	ask_as(k, opcode, node, &(fixed), sizeof(fixed), text, sizeof(text))
-#define ASK_NAME(k, opcode, node, text) ask_as(k, opcode, node, NULL, 0, text, sizeof(text))
-
-static int start_as(struct kit *k, uint32_t flags)
-{
-	struct fuse_init_in init = {.major = FUSE_KERNEL_VERSION, .minor = 38, .flags = flags};
-	int pair[2];
-
-	static uint8_t body[BYTES_MAX];
-
-	*k = (struct kit){.body = body, .dir = -1, .wire = -1, .folder = "/tmp/hull-share-XXXXXX"};
-	if (!mkdtemp(k->folder) || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-		return -1;
-	struct timeval patience = {.tv_sec = 5};
-	(void)setsockopt(pair[0], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-	k->dir = open(k->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	k->pid = fork();
-	if (k->pid == 0) {
-		(void)close(pair[0]); /* or it would never see the end */
-		child(k->dir, pair[1]);
-	}
-	(void)close(pair[1]);
-	k->wire = pair[0];
-	return ask_as(k, FUSE_INIT, 0, &init, offsetof(struct fuse_init_in, flags2), NULL, 0);
-}
-
-static int start(struct kit *k)
-{
-	return start_as(k, 0xffffff);
-}
-
-/* Whether the share was alive to its end. */
-static bool stop(struct kit *k)
-{
-	int status = -1;
-
-	auto_close(&k->wire);
-	if (k->pid > 0)
-		(void)waitpid(k->pid, &status, 0);
-	k->pid = 0;
-	return status == 0;
-}
-
-static void kit_done(struct kit *k)
-{
-	struct err ignored = ERR_INIT;
-
-	(void)stop(k);
-	auto_close(&k->dir);
-	AUTO_CLOSE int tmp = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (tmp >= 0)
-		(void)!path_remove_all(tmp, k->folder + strlen("/tmp/"), &ignored);
-}
-
-#define AUTO_KIT AUTO(kit_done)
-
-static void put(const struct kit *k, const char *name, const char *text)
-{
-	AUTO_CLOSE int fd = openat(k->dir, name, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
-
-	if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text))
-		abort();
-}
-
-static uint64_t entry_node(const struct kit *k)
-{
-	struct fuse_entry_out e;
-
-	memcpy(&e, k->body, sizeof(e));
-	return e.nodeid;
-}
-
-static uint64_t opened(const struct kit *k, size_t at)
-{
-	struct fuse_open_out o;
-
-	memcpy(&o, k->body + at, sizeof(o));
-	return o.fh;
-}
 
 TEST(files_are_read_written_and_made)
 {
 	AUTO_KIT struct kit k;
 	char text[32] = "";
 
-	EXPECT_EQ(start(&k), 0);
-	put(&k, "file", "what the host wrote");
+	EXPECT_EQ(kit_start(&k, 0xffffff), 0);
+	kit_put(&k, "file", "what the host wrote");
 	EXPECT_EQ(ASK_NAME(&k, FUSE_LOOKUP, ROOT, "file"), 0);
-	uint64_t node = entry_node(&k);
+	uint64_t node = kit_node(&k);
 	struct fuse_open_in open_in = {.flags = O_RDWR};
-	EXPECT_EQ(ask_as(&k, FUSE_OPEN, node, &open_in, sizeof(open_in), NULL, 0), 0);
-	uint64_t fh = opened(&k, 0);
+	EXPECT_EQ(kit_ask(&k, FUSE_OPEN, node, &open_in, sizeof(open_in), NULL, 0), 0);
+	uint64_t fh = kit_handle(&k, 0);
 	struct fuse_read_in read_in = {.fh = fh, .offset = 5, .size = 8};
-	EXPECT_EQ(ask_as(&k, FUSE_READ, node, &read_in, sizeof(read_in), NULL, 0), 0);
+	EXPECT_EQ(kit_ask(&k, FUSE_READ, node, &read_in, sizeof(read_in), NULL, 0), 0);
 	EXPECT_EQ(k.n, 8);
 	EXPECT_EQ(memcmp(k.body, "the host", 8), 0);
 	struct fuse_write_in write_in = {.fh = fh, .offset = 9, .size = 5};
-	EXPECT_EQ(ask_as(&k, FUSE_WRITE, node, &write_in, sizeof(write_in), "guest", 5), 0);
+	EXPECT_EQ(kit_ask(&k, FUSE_WRITE, node, &write_in, sizeof(write_in), "guest", 5), 0);
 	struct fuse_create_in create = {.flags = O_WRONLY | O_CREAT, .mode = S_IFREG | 0640};
 	EXPECT_EQ(ASK(&k, FUSE_CREATE, ROOT, create, "made"), 0);
 	struct stat st;
@@ -188,7 +47,7 @@ TEST(files_are_read_written_and_made)
 	AUTO_CLOSE int fd = openat(k.dir, "file", O_RDONLY | O_CLOEXEC);
 	EXPECT(read(fd, text, sizeof(text) - 1) > 0);
 	EXPECT_STR(text, "what the guestwrote");
-	EXPECT(stop(&k));
+	EXPECT(kit_stop(&k));
 }
 
 TEST(names_and_attributes_are_changed)
@@ -199,23 +58,23 @@ TEST(names_and_attributes_are_changed)
 	struct fuse_mkdir_in mkdir_in = {.mode = 0700};
 	struct stat st;
 
-	EXPECT_EQ(start(&k), 0);
-	put(&k, "file", "0123456789");
+	EXPECT_EQ(kit_start(&k, 0xffffff), 0);
+	kit_put(&k, "file", "0123456789");
 	EXPECT_EQ(ASK_NAME(&k, FUSE_LOOKUP, ROOT, "file"), 0);
-	uint64_t node = entry_node(&k);
+	uint64_t node = kit_node(&k);
 	EXPECT_EQ(ASK(&k, FUSE_RENAME, ROOT, rename_in, "file\0other"), 0);
-	put(&k, "taken", "");
+	kit_put(&k, "taken", "");
 	EXPECT_EQ(ASK(&k, FUSE_RENAME2, ROOT, exclusive, "other\0taken"), EEXIST);
 	struct fuse_link_in link_in = {.oldnodeid = node};
 	EXPECT_EQ(ASK(&k, FUSE_LINK, ROOT, link_in, "hard"), 0);
 	EXPECT_EQ(ASK_NAME(&k, FUSE_SYMLINK, ROOT, "soft\0target"), 0);
-	EXPECT_EQ(ask_as(&k, FUSE_READLINK, entry_node(&k), NULL, 0, NULL, 0), 0);
+	EXPECT_EQ(kit_ask(&k, FUSE_READLINK, kit_node(&k), NULL, 0, NULL, 0), 0);
 	EXPECT_EQ(memcmp(k.body, "target", 6), 0);
 	struct fuse_setattr_in set = {.valid = FATTR_MODE | FATTR_SIZE | FATTR_MTIME,
 				      .mode = 04711,
 				      .size = 4,
 				      .mtime = 1000000000};
-	EXPECT_EQ(ask_as(&k, FUSE_SETATTR, node, &set, sizeof(set), NULL, 0), 0);
+	EXPECT_EQ(kit_ask(&k, FUSE_SETATTR, node, &set, sizeof(set), NULL, 0), 0);
 	EXPECT_EQ(fstatat(k.dir, "hard", &st, 0), 0);
 	EXPECT_EQ(st.st_mode, S_IFREG | 04711);
 	EXPECT_EQ(st.st_size, 4);
@@ -224,13 +83,13 @@ TEST(names_and_attributes_are_changed)
 	struct fuse_setattr_in own = {.valid = FATTR_UID | FATTR_GID,
 				      .uid = getuid(),
 				      .gid = getgid()};
-	EXPECT_EQ(ask_as(&k, FUSE_SETATTR, node, &own, sizeof(own), NULL, 0), 0);
-	EXPECT_EQ(ask_as(&k, FUSE_STATFS, ROOT, NULL, 0, NULL, 0), 0);
+	EXPECT_EQ(kit_ask(&k, FUSE_SETATTR, node, &own, sizeof(own), NULL, 0), 0);
+	EXPECT_EQ(kit_ask(&k, FUSE_STATFS, ROOT, NULL, 0, NULL, 0), 0);
 	EXPECT_EQ(ASK(&k, FUSE_MKDIR, ROOT, mkdir_in, "folder"), 0);
 	EXPECT_EQ(ASK_NAME(&k, FUSE_RMDIR, ROOT, "folder"), 0);
 	EXPECT_EQ(ASK_NAME(&k, FUSE_UNLINK, ROOT, "hard"), 0);
 	EXPECT_EQ(faccessat(k.dir, "hard", F_OK, 0), -1);
-	EXPECT(stop(&k));
+	EXPECT(kit_stop(&k));
 }
 
 TEST(an_open_file_is_synced_sought_grown_and_closed)
@@ -240,32 +99,32 @@ TEST(an_open_file_is_synced_sought_grown_and_closed)
 	uint32_t xattr[2] = {1, 0};
 	struct fuse_getxattr_in get = {.size = 100};
 
-	EXPECT_EQ(start(&k), 0);
-	put(&k, "file", "0123456789");
+	EXPECT_EQ(kit_start(&k, 0xffffff), 0);
+	kit_put(&k, "file", "0123456789");
 	EXPECT_EQ(ASK_NAME(&k, FUSE_LOOKUP, ROOT, "file"), 0);
-	uint64_t node = entry_node(&k);
-	EXPECT_EQ(ask_as(&k, FUSE_OPEN, node, &open_in, sizeof(open_in), NULL, 0), 0);
-	uint64_t fh = opened(&k, 0);
+	uint64_t node = kit_node(&k);
+	EXPECT_EQ(kit_ask(&k, FUSE_OPEN, node, &open_in, sizeof(open_in), NULL, 0), 0);
+	uint64_t fh = kit_handle(&k, 0);
 	struct fuse_fallocate_in grow = {.fh = fh, .length = 8192};
-	EXPECT_EQ(ask_as(&k, FUSE_FALLOCATE, node, &grow, sizeof(grow), NULL, 0), 0);
+	EXPECT_EQ(kit_ask(&k, FUSE_FALLOCATE, node, &grow, sizeof(grow), NULL, 0), 0);
 	struct fuse_lseek_in seek = {.fh = fh, .whence = SEEK_HOLE};
-	EXPECT_EQ(ask_as(&k, FUSE_LSEEK, node, &seek, sizeof(seek), NULL, 0), 0);
+	EXPECT_EQ(kit_ask(&k, FUSE_LSEEK, node, &seek, sizeof(seek), NULL, 0), 0);
 	struct fuse_fsync_in sync_in = {.fh = fh};
-	EXPECT_EQ(ask_as(&k, FUSE_FSYNC, node, &sync_in, sizeof(sync_in), NULL, 0), 0);
+	EXPECT_EQ(kit_ask(&k, FUSE_FSYNC, node, &sync_in, sizeof(sync_in), NULL, 0), 0);
 	struct fuse_flush_in flush = {.fh = fh};
-	EXPECT_EQ(ask_as(&k, FUSE_FLUSH, node, &flush, sizeof(flush), NULL, 0), 0);
+	EXPECT_EQ(kit_ask(&k, FUSE_FLUSH, node, &flush, sizeof(flush), NULL, 0), 0);
 	/* where the file system has any */
-	int r = ask_as(&k, FUSE_SETXATTR, node, xattr, sizeof(xattr), "user.x\0v", 8);
+	int r = kit_ask(&k, FUSE_SETXATTR, node, xattr, sizeof(xattr), "user.x\0v", 8);
 	EXPECT(r == 0 || r == EOPNOTSUPP);
 	if (r == 0) {
 		EXPECT_EQ(ASK(&k, FUSE_GETXATTR, node, get, "user.x"), 0);
 		EXPECT_EQ(k.body[0], 'v');
-		EXPECT_EQ(ask_as(&k, FUSE_LISTXATTR, node, &get, sizeof(get), NULL, 0), 0);
+		EXPECT_EQ(kit_ask(&k, FUSE_LISTXATTR, node, &get, sizeof(get), NULL, 0), 0);
 		EXPECT_EQ(ASK_NAME(&k, FUSE_REMOVEXATTR, node, "user.x"), 0);
 	}
 	struct fuse_release_in release = {.fh = fh};
-	EXPECT_EQ(ask_as(&k, FUSE_RELEASE, node, &release, sizeof(release), NULL, 0), 0);
-	EXPECT(stop(&k));
+	EXPECT_EQ(kit_ask(&k, FUSE_RELEASE, node, &release, sizeof(release), NULL, 0), 0);
+	EXPECT(kit_stop(&k));
 }
 
 TEST(what_the_guests_user_makes_is_theirs)
@@ -289,10 +148,10 @@ TEST(what_the_guests_user_makes_is_theirs)
 		printf("# skipped: needs root\n");
 		return;
 	}
-	EXPECT_EQ(start(&k), 0);
+	EXPECT_EQ(kit_start(&k, 0xffffff), 0);
 	EXPECT_EQ(fchmod(k.dir, 0777), 0);
 	EXPECT_EQ(send(k.wire, &m, m.in.len, 0), m.in.len);
-	EXPECT(recv(k.wire, k.body, BYTES_MAX, 0) > 0);
+	EXPECT(recv(k.wire, k.body, KIT_BYTES_MAX, 0) > 0);
 	EXPECT_EQ(fstatat(k.dir, "own", &st, 0), 0);
 	EXPECT_EQ(st.st_uid, 1234);
 	EXPECT_EQ(st.st_gid, 4321);
@@ -310,16 +169,16 @@ TEST(folders_are_listed_with_what_is_in_them)
 	struct fuse_open_in open_in = {.flags = O_RDONLY};
 	unsigned seen = 0;
 
-	EXPECT_EQ(start(&k), 0);
+	EXPECT_EQ(kit_start(&k, 0xffffff), 0);
 	for (int i = 0; i < 100; i++) {
 		char name[32];
 		(void)snprintf(name, sizeof(name), "entry-number-%d", i);
-		put(&k, name, "x");
+		kit_put(&k, name, "x");
 	}
-	EXPECT_EQ(ask_as(&k, FUSE_OPENDIR, ROOT, &open_in, sizeof(open_in), NULL, 0), 0);
-	struct fuse_read_in in = {.fh = opened(&k, 0), .size = 4096};
+	EXPECT_EQ(kit_ask(&k, FUSE_OPENDIR, ROOT, &open_in, sizeof(open_in), NULL, 0), 0);
+	struct fuse_read_in in = {.fh = kit_handle(&k, 0), .size = 4096};
 	do {
-		EXPECT_EQ(ask_as(&k, FUSE_READDIRPLUS, ROOT, &in, sizeof(in), NULL, 0), 0);
+		EXPECT_EQ(kit_ask(&k, FUSE_READDIRPLUS, ROOT, &in, sizeof(in), NULL, 0), 0);
 		for (size_t at = 0; at < k.n;) {
 			struct fuse_direntplus e;
 			memcpy(&e, k.body + at, sizeof(e));
@@ -342,24 +201,24 @@ TEST(names_that_climb_or_are_none_are_refused)
 		size_t n;
 	} bad[] = {{"..", 3}, {".", 2}, {"", 1}, {"a/b", 4}, {"../x", 5}, {"/etc", 5}};
 
-	EXPECT_EQ(start(&k), 0);
-	put(&k, "file", "x");
+	EXPECT_EQ(kit_start(&k, 0xffffff), 0);
+	kit_put(&k, "file", "x");
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-		EXPECT_EQ(ask_as(&k, FUSE_LOOKUP, ROOT, NULL, 0, bad[i].name, bad[i].n), EINVAL);
-		EXPECT_EQ(ask_as(&k, FUSE_UNLINK, ROOT, NULL, 0, bad[i].name, bad[i].n), EINVAL);
-		EXPECT_EQ(ask_as(&k, FUSE_MKDIR, ROOT, &mkdir_in, sizeof(mkdir_in), bad[i].name,
-				 bad[i].n),
+		EXPECT_EQ(kit_ask(&k, FUSE_LOOKUP, ROOT, NULL, 0, bad[i].name, bad[i].n), EINVAL);
+		EXPECT_EQ(kit_ask(&k, FUSE_UNLINK, ROOT, NULL, 0, bad[i].name, bad[i].n), EINVAL);
+		EXPECT_EQ(kit_ask(&k, FUSE_MKDIR, ROOT, &mkdir_in, sizeof(mkdir_in), bad[i].name,
+				  bad[i].n),
 			  EINVAL);
-		EXPECT_EQ(ask_as(&k, FUSE_CREATE, ROOT, &create, sizeof(create), bad[i].name,
-				 bad[i].n),
+		EXPECT_EQ(kit_ask(&k, FUSE_CREATE, ROOT, &create, sizeof(create), bad[i].name,
+				  bad[i].n),
 			  EINVAL);
 		char two[32] = "file";
 		memcpy(two + 5, bad[i].name, bad[i].n);
-		EXPECT_EQ(ask_as(&k, FUSE_RENAME, ROOT, &rename_in, sizeof(rename_in), two,
-				 5 + bad[i].n),
+		EXPECT_EQ(kit_ask(&k, FUSE_RENAME, ROOT, &rename_in, sizeof(rename_in), two,
+				  5 + bad[i].n),
 			  EINVAL);
 	}
-	EXPECT(stop(&k));
+	EXPECT(kit_stop(&k));
 }
 
 TEST(links_lead_nowhere)
@@ -370,21 +229,21 @@ TEST(links_lead_nowhere)
 	struct fuse_create_in create = {.flags = O_WRONLY | O_TRUNC, .mode = S_IFREG | 0644};
 	struct stat st;
 
-	EXPECT_EQ(start(&k), 0);
+	EXPECT_EQ(kit_start(&k, 0xffffff), 0);
 	char target[] = "/tmp/hull-share-target-XXXXXX";
 	AUTO_CLOSE int fd = mkstemp(target);
 	EXPECT_EQ(write(fd, "secret", 6), 6);
 	EXPECT_EQ(symlinkat(target, k.dir, "link"), 0);
 	EXPECT_EQ(symlinkat("/", k.dir, "up"), 0);
 	EXPECT_EQ(ASK_NAME(&k, FUSE_LOOKUP, ROOT, "link"), 0);
-	uint64_t node = entry_node(&k);
-	EXPECT_EQ(ask_as(&k, FUSE_OPEN, node, &open_in, sizeof(open_in), NULL, 0), EINVAL);
-	EXPECT_EQ(ask_as(&k, FUSE_SETATTR, node, &shorten, sizeof(shorten), NULL, 0), EINVAL);
+	uint64_t node = kit_node(&k);
+	EXPECT_EQ(kit_ask(&k, FUSE_OPEN, node, &open_in, sizeof(open_in), NULL, 0), EINVAL);
+	EXPECT_EQ(kit_ask(&k, FUSE_SETATTR, node, &shorten, sizeof(shorten), NULL, 0), EINVAL);
 	EXPECT_EQ(ASK(&k, FUSE_CREATE, ROOT, create, "link"), EINVAL);
 	EXPECT_EQ(ASK_NAME(&k, FUSE_LOOKUP, ROOT, "up"), 0);
-	node = entry_node(&k);
+	node = kit_node(&k);
 	EXPECT_EQ(ASK_NAME(&k, FUSE_LOOKUP, node, "etc"), ENOTDIR);
-	EXPECT_EQ(ask_as(&k, FUSE_OPENDIR, node, &open_in, sizeof(open_in), NULL, 0), ENOTDIR);
+	EXPECT_EQ(kit_ask(&k, FUSE_OPENDIR, node, &open_in, sizeof(open_in), NULL, 0), ENOTDIR);
 	EXPECT_EQ(fstat(fd, &st), 0);
 	EXPECT_EQ(st.st_size, 6);
 	(void)unlink(target);
@@ -398,14 +257,13 @@ TEST(devices_are_not_made_and_pipes_not_opened)
 	struct fuse_mknod_in pipe_in = {.mode = S_IFIFO | 0666};
 	struct fuse_open_in open_in = {.flags = O_RDONLY};
 
-	EXPECT_EQ(start(&k), 0);
+	EXPECT_EQ(kit_start(&k, 0xffffff), 0);
 	EXPECT_EQ(ASK(&k, FUSE_MKNOD, ROOT, device, "null"), EPERM);
 	EXPECT_EQ(ASK(&k, FUSE_MKNOD, ROOT, disk, "sda"), EPERM);
 	EXPECT_EQ(ASK(&k, FUSE_MKNOD, ROOT, pipe_in, "pipe"), 0);
 	/* would wait for ever */
-	EXPECT_EQ(ask_as(&k, FUSE_OPEN, entry_node(&k), &open_in, sizeof(open_in), NULL, 0),
-		  EINVAL);
-	EXPECT(stop(&k));
+	EXPECT_EQ(kit_ask(&k, FUSE_OPEN, kit_node(&k), &open_in, sizeof(open_in), NULL, 0), EINVAL);
+	EXPECT(kit_stop(&k));
 }
 
 TEST(nodes_and_handles_of_nobody_are_refused)
@@ -415,48 +273,26 @@ TEST(nodes_and_handles_of_nobody_are_refused)
 	struct fuse_open_in open_in = {.flags = O_RDONLY};
 	static const uint64_t nobody[] = {0, 2, 77, UINT32_MAX, UINT64_MAX, 0x7f0000000000};
 
-	EXPECT_EQ(start(&k), 0);
+	EXPECT_EQ(kit_start(&k, 0xffffff), 0);
 	for (size_t i = 0; i < sizeof(nobody) / sizeof(nobody[0]); i++) {
 		struct fuse_read_in in = {.fh = nobody[i], .size = 100};
 		struct fuse_write_in out = {.fh = nobody[i], .size = 1};
-		EXPECT_EQ(ask_as(&k, FUSE_GETATTR, nobody[i], &attr, sizeof(attr), NULL, 0),
+		EXPECT_EQ(kit_ask(&k, FUSE_GETATTR, nobody[i], &attr, sizeof(attr), NULL, 0),
 			  ESTALE);
 		EXPECT_EQ(ASK_NAME(&k, FUSE_LOOKUP, nobody[i], "x"), ESTALE);
-		EXPECT_EQ(ask_as(&k, FUSE_READ, ROOT, &in, sizeof(in), NULL, 0), EBADF);
-		EXPECT_EQ(ask_as(&k, FUSE_READDIR, ROOT, &in, sizeof(in), NULL, 0), EBADF);
-		EXPECT_EQ(ask_as(&k, FUSE_WRITE, ROOT, &out, sizeof(out), "x", 1), EBADF);
+		EXPECT_EQ(kit_ask(&k, FUSE_READ, ROOT, &in, sizeof(in), NULL, 0), EBADF);
+		EXPECT_EQ(kit_ask(&k, FUSE_READDIR, ROOT, &in, sizeof(in), NULL, 0), EBADF);
+		EXPECT_EQ(kit_ask(&k, FUSE_WRITE, ROOT, &out, sizeof(out), "x", 1), EBADF);
 	}
 	/* a folder's handle is no file's, and a closed one nobody's */
-	EXPECT_EQ(ask_as(&k, FUSE_OPENDIR, ROOT, &open_in, sizeof(open_in), NULL, 0), 0);
-	struct fuse_read_in in = {.fh = opened(&k, 0), .size = 100};
-	EXPECT_EQ(ask_as(&k, FUSE_READ, ROOT, &in, sizeof(in), NULL, 0), EBADF);
+	EXPECT_EQ(kit_ask(&k, FUSE_OPENDIR, ROOT, &open_in, sizeof(open_in), NULL, 0), 0);
+	struct fuse_read_in in = {.fh = kit_handle(&k, 0), .size = 100};
+	EXPECT_EQ(kit_ask(&k, FUSE_READ, ROOT, &in, sizeof(in), NULL, 0), EBADF);
 	struct fuse_release_in release = {.fh = in.fh};
-	EXPECT_EQ(ask_as(&k, FUSE_RELEASEDIR, ROOT, &release, sizeof(release), NULL, 0), 0);
-	EXPECT_EQ(ask_as(&k, FUSE_READDIR, ROOT, &in, sizeof(in), NULL, 0), EBADF);
-	EXPECT_EQ(ask_as(&k, FUSE_RELEASEDIR, ROOT, &release, sizeof(release), NULL, 0), 0);
-	EXPECT(stop(&k));
-}
-
-/* Opens the node; the descriptor that came with the answer, or -1. */
-static int open_with_fd(struct kit *k, uint64_t node, uint32_t flags, struct fuse_open_out *ret)
-{
-	struct {
-		struct fuse_in_header head;
-		struct fuse_open_in in;
-	} m = {{.len = sizeof(m), .opcode = FUSE_OPEN, .unique = 800, .nodeid = node},
-	       {.flags = flags}};
-	struct {
-		struct fuse_out_header head;
-		struct fuse_open_out out;
-	} answer = {0};
-	size_t n_fds = 1;
-	int fd = -1;
-
-	if (send(k->wire, &m, sizeof(m), 0) != sizeof(m) ||
-	    fd_receive(k->wire, &answer, sizeof(answer), &fd, &n_fds) < 0 || answer.head.error)
-		return -1;
-	*ret = answer.out;
-	return fd;
+	EXPECT_EQ(kit_ask(&k, FUSE_RELEASEDIR, ROOT, &release, sizeof(release), NULL, 0), 0);
+	EXPECT_EQ(kit_ask(&k, FUSE_READDIR, ROOT, &in, sizeof(in), NULL, 0), EBADF);
+	EXPECT_EQ(kit_ask(&k, FUSE_RELEASEDIR, ROOT, &release, sizeof(release), NULL, 0), 0);
+	EXPECT(kit_stop(&k));
 }
 
 TEST(a_file_opened_for_reading_comes_with_the_answer_and_no_other)
@@ -465,20 +301,20 @@ TEST(a_file_opened_for_reading_comes_with_the_answer_and_no_other)
 	struct fuse_open_out out;
 	char text[8] = "";
 
-	EXPECT_EQ(start(&k), 0);
-	put(&k, "file", "content");
+	EXPECT_EQ(kit_start(&k, 0xffffff), 0);
+	kit_put(&k, "file", "content");
 	EXPECT_EQ(ASK_NAME(&k, FUSE_LOOKUP, ROOT, "file"), 0);
-	uint64_t node = entry_node(&k);
-	AUTO_CLOSE int fd = open_with_fd(&k, node, O_RDONLY, &out);
+	uint64_t node = kit_node(&k);
+	AUTO_CLOSE int fd = kit_open(&k, node, O_RDONLY, &out);
 	EXPECT(fd >= 0);
 	EXPECT_EQ(fcntl(fd, F_GETFL) & O_ACCMODE, O_RDONLY);
 	EXPECT_EQ(pread(fd, text, 7, 0), 7);
 	EXPECT_STR(text, "content");
 	EXPECT(out.open_flags & FOPEN_NOFLUSH);
-	EXPECT_EQ(open_with_fd(&k, node, O_RDWR, &out), -1);
+	EXPECT_EQ(kit_open(&k, node, O_RDWR, &out), -1);
 	EXPECT(!(out.open_flags & FOPEN_NOFLUSH));
-	EXPECT_EQ(open_with_fd(&k, node, O_WRONLY, &out), -1);
-	EXPECT(stop(&k));
+	EXPECT_EQ(kit_open(&k, node, O_WRONLY, &out), -1);
+	EXPECT(kit_stop(&k));
 }
 
 TEST(what_the_guest_has_in_memory_is_kept_until_the_file_changes)
@@ -486,39 +322,26 @@ TEST(what_the_guest_has_in_memory_is_kept_until_the_file_changes)
 	AUTO_KIT struct kit k;
 	struct fuse_open_out out;
 
-	EXPECT_EQ(start(&k), 0);
-	put(&k, "file", "old");
+	EXPECT_EQ(kit_start(&k, 0xffffff), 0);
+	kit_put(&k, "file", "old");
 	EXPECT_EQ(ASK_NAME(&k, FUSE_LOOKUP, ROOT, "file"), 0);
-	uint64_t node = entry_node(&k);
+	uint64_t node = kit_node(&k);
 	for (int i = 0; i < 2; i++) { /* so new that its times would not tell of a change */
-		AUTO_CLOSE int fd = open_with_fd(&k, node, O_RDONLY, &out);
+		AUTO_CLOSE int fd = kit_open(&k, node, O_RDONLY, &out);
 		EXPECT(fd >= 0);
 		EXPECT(!(out.open_flags & FOPEN_KEEP_CACHE));
 	}
 	(void)usleep(3100 * 1000);
 	for (int i = 0; i < 2; i++) {
-		AUTO_CLOSE int fd = open_with_fd(&k, node, O_RDONLY, &out);
+		AUTO_CLOSE int fd = kit_open(&k, node, O_RDONLY, &out);
 		EXPECT(fd >= 0);
 		EXPECT_EQ(!!(out.open_flags & FOPEN_KEEP_CACHE), i);
 	}
-	put(&k, "file", "new");
-	AUTO_CLOSE int fd = open_with_fd(&k, node, O_RDONLY, &out);
+	kit_put(&k, "file", "new");
+	AUTO_CLOSE int fd = kit_open(&k, node, O_RDONLY, &out);
 	EXPECT(fd >= 0);
 	EXPECT(!(out.open_flags & FOPEN_KEEP_CACHE));
-	EXPECT(stop(&k));
-}
-
-/* What has no answer. */
-static void tell(struct kit *k, uint32_t opcode, uint64_t node, const void *fixed, size_t n)
-{
-	uint8_t bytes[256];
-	struct fuse_in_header in = {.len = (uint32_t)(sizeof(in) + n),
-				    .opcode = opcode,
-				    .nodeid = node};
-
-	memcpy(bytes, &in, sizeof(in));
-	memcpy(bytes + sizeof(in), fixed, n);
-	(void)!send(k->wire, bytes, in.len, 0);
+	EXPECT(kit_stop(&k));
 }
 
 /* --- bits that go when others write --- */
@@ -544,9 +367,9 @@ TEST(a_guest_that_leaves_set_user_id_to_the_share_is_told_that_it_may)
 	AUTO_KIT struct kit k;
 	AUTO_KIT struct kit other;
 
-	EXPECT_EQ(start_as(&k, 0xffffff | FUSE_HANDLE_KILLPRIV_V2), 0);
+	EXPECT_EQ(kit_start(&k, 0xffffff | FUSE_HANDLE_KILLPRIV_V2), 0);
 	EXPECT_EQ(told_flags(&k) & FUSE_HANDLE_KILLPRIV_V2, FUSE_HANDLE_KILLPRIV_V2);
-	EXPECT_EQ(start(&other), 0);
+	EXPECT_EQ(kit_start(&other, 0xffffff), 0);
 	EXPECT_EQ(told_flags(&other) & FUSE_HANDLE_KILLPRIV_V2, 0);
 }
 
@@ -556,28 +379,28 @@ TEST(set_user_id_goes_when_a_user_writes_or_cuts_and_stays_when_root_does)
 	struct fuse_open_in open_in = {.flags = O_WRONLY};
 	struct fuse_setattr_in cut = {.valid = FATTR_SIZE | FATTR_KILL_SUIDGID, .size = 1};
 
-	EXPECT_EQ(start_as(&k, 0xffffff | FUSE_HANDLE_KILLPRIV_V2), 0);
-	put(&k, "program", "0123456789");
+	EXPECT_EQ(kit_start(&k, 0xffffff | FUSE_HANDLE_KILLPRIV_V2), 0);
+	kit_put(&k, "program", "0123456789");
 	EXPECT_EQ(fchmodat(k.dir, "program", 06755, 0), 0);
 	EXPECT_EQ(ASK_NAME(&k, FUSE_LOOKUP, ROOT, "program"), 0);
-	uint64_t node = entry_node(&k);
-	EXPECT_EQ(ask_as(&k, FUSE_OPEN, node, &open_in, sizeof(open_in), NULL, 0), 0);
-	struct fuse_write_in write_in = {.fh = opened(&k, 0), .size = 1};
+	uint64_t node = kit_node(&k);
+	EXPECT_EQ(kit_ask(&k, FUSE_OPEN, node, &open_in, sizeof(open_in), NULL, 0), 0);
+	struct fuse_write_in write_in = {.fh = kit_handle(&k, 0), .size = 1};
 	if (geteuid() == 0) { /* who may not keep them loses them by the host's own rules */
-		EXPECT_EQ(ask_as(&k, FUSE_WRITE, node, &write_in, sizeof(write_in), "x", 1), 0);
+		EXPECT_EQ(kit_ask(&k, FUSE_WRITE, node, &write_in, sizeof(write_in), "x", 1), 0);
 		EXPECT_EQ(mode_of(&k, "program"), 06755);
 	}
 	write_in.write_flags = FUSE_WRITE_KILL_SUIDGID;
-	EXPECT_EQ(ask_as(&k, FUSE_WRITE, node, &write_in, sizeof(write_in), "x", 1), 0);
+	EXPECT_EQ(kit_ask(&k, FUSE_WRITE, node, &write_in, sizeof(write_in), "x", 1), 0);
 	EXPECT_EQ(mode_of(&k, "program"), 0755);
 
 	EXPECT_EQ(fchmodat(k.dir, "program", 06644, 0), 0); /* no group runs it: a mark for locks */
-	EXPECT_EQ(ask_as(&k, FUSE_SETATTR, node, &cut, sizeof(cut), NULL, 0), 0);
+	EXPECT_EQ(kit_ask(&k, FUSE_SETATTR, node, &cut, sizeof(cut), NULL, 0), 0);
 	EXPECT_EQ(mode_of(&k, "program"), 02644);
 
 	EXPECT_EQ(fchmodat(k.dir, "program", 04755, 0), 0);
 	open_in = (struct fuse_open_in){O_WRONLY | O_TRUNC, FUSE_OPEN_KILL_SUIDGID};
-	EXPECT_EQ(ask_as(&k, FUSE_OPEN, node, &open_in, sizeof(open_in), NULL, 0), 0);
+	EXPECT_EQ(kit_ask(&k, FUSE_OPEN, node, &open_in, sizeof(open_in), NULL, 0), 0);
 	EXPECT_EQ(mode_of(&k, "program"), 0755);
 }
 
@@ -591,27 +414,27 @@ TEST(forgetting_more_than_was_known_forgets_no_more)
 		struct fuse_forget_one one[3];
 	} batch = {{.count = 3}, {{ROOT, UINT64_MAX}, {12345, 1}, {2, UINT64_MAX}}};
 
-	EXPECT_EQ(start(&k), 0);
-	put(&k, "file", "x");
+	EXPECT_EQ(kit_start(&k, 0xffffff), 0);
+	kit_put(&k, "file", "x");
 	for (int i = 0; i < 1000; i++)
-		tell(&k, FUSE_FORGET, ROOT, &all, sizeof(all));
-	EXPECT_EQ(ask_as(&k, FUSE_GETATTR, ROOT, &attr, sizeof(attr), NULL, 0), 0);
+		kit_tell(&k, FUSE_FORGET, ROOT, &all, sizeof(all));
+	EXPECT_EQ(kit_ask(&k, FUSE_GETATTR, ROOT, &attr, sizeof(attr), NULL, 0), 0);
 	EXPECT_EQ(ASK_NAME(&k, FUSE_LOOKUP, ROOT, "file"), 0);
-	uint64_t node = entry_node(&k);
+	uint64_t node = kit_node(&k);
 	EXPECT_EQ(ASK_NAME(&k, FUSE_LOOKUP, ROOT, "file"), 0);
-	EXPECT_EQ(entry_node(&k), node);
+	EXPECT_EQ(kit_node(&k), node);
 	struct fuse_forget_in once = {.nlookup = 1};
-	tell(&k, FUSE_FORGET, node, &once, sizeof(once));
-	EXPECT_EQ(ask_as(&k, FUSE_GETATTR, node, &attr, sizeof(attr), NULL, 0), 0);
-	tell(&k, FUSE_FORGET, node, &all, sizeof(all));
-	tell(&k, FUSE_FORGET, node, &all, sizeof(all));
+	kit_tell(&k, FUSE_FORGET, node, &once, sizeof(once));
+	EXPECT_EQ(kit_ask(&k, FUSE_GETATTR, node, &attr, sizeof(attr), NULL, 0), 0);
+	kit_tell(&k, FUSE_FORGET, node, &all, sizeof(all));
+	kit_tell(&k, FUSE_FORGET, node, &all, sizeof(all));
 	int code = 0; /* another thread may answer this before those are through */
 	for (int i = 0; i < 1000 && code == 0; i++)
-		code = ask_as(&k, FUSE_GETATTR, node, &attr, sizeof(attr), NULL, 0);
+		code = kit_ask(&k, FUSE_GETATTR, node, &attr, sizeof(attr), NULL, 0);
 	EXPECT_EQ(code, ESTALE);
-	tell(&k, FUSE_BATCH_FORGET, 0, &batch, sizeof(batch));
-	EXPECT_EQ(ask_as(&k, FUSE_GETATTR, ROOT, &attr, sizeof(attr), NULL, 0), 0);
-	EXPECT(stop(&k));
+	kit_tell(&k, FUSE_BATCH_FORGET, 0, &batch, sizeof(batch));
+	EXPECT_EQ(kit_ask(&k, FUSE_GETATTR, ROOT, &attr, sizeof(attr), NULL, 0), 0);
+	EXPECT(kit_stop(&k));
 }
 
 TEST(messages_that_lie_about_their_length_never_reach_libfuse)
@@ -622,26 +445,26 @@ TEST(messages_that_lie_about_their_length_never_reach_libfuse)
 	struct fuse_batch_forget_in many = {.count = UINT32_MAX};
 	struct fuse_getattr_in attr = {0};
 
-	EXPECT_EQ(start(&k), 0);
-	EXPECT_EQ(ask_as(&k, FUSE_WRITE, ROOT, &more, sizeof(more), "x", 1), EINVAL);
-	EXPECT_EQ(ask_as(&k, FUSE_SETXATTR, ROOT, xattr, sizeof(xattr), "user.x\0v", 8), EINVAL);
-	EXPECT_EQ(ask_as(&k, FUSE_LOOKUP, ROOT, NULL, 0, "endless", 7), EINVAL);
-	EXPECT_EQ(ask_as(&k, FUSE_LOOKUP, ROOT, NULL, 0, NULL, 0), EINVAL);
-	EXPECT_EQ(ask_as(&k, FUSE_SYMLINK, ROOT, NULL, 0, "only-one", 9), EINVAL);
-	EXPECT_EQ(ask_as(&k, FUSE_READ, ROOT, "short", 5, NULL, 0), EINVAL);
-	tell(&k, FUSE_BATCH_FORGET, 0, &many, sizeof(many));
-	EXPECT_EQ(ask_as(&k, 4711, ROOT, NULL, 0, NULL, 0), ENOSYS);
-	EXPECT_EQ(ask_as(&k, FUSE_IOCTL, ROOT, NULL, 0, NULL, 0), ENOSYS);
+	EXPECT_EQ(kit_start(&k, 0xffffff), 0);
+	EXPECT_EQ(kit_ask(&k, FUSE_WRITE, ROOT, &more, sizeof(more), "x", 1), EINVAL);
+	EXPECT_EQ(kit_ask(&k, FUSE_SETXATTR, ROOT, xattr, sizeof(xattr), "user.x\0v", 8), EINVAL);
+	EXPECT_EQ(kit_ask(&k, FUSE_LOOKUP, ROOT, NULL, 0, "endless", 7), EINVAL);
+	EXPECT_EQ(kit_ask(&k, FUSE_LOOKUP, ROOT, NULL, 0, NULL, 0), EINVAL);
+	EXPECT_EQ(kit_ask(&k, FUSE_SYMLINK, ROOT, NULL, 0, "only-one", 9), EINVAL);
+	EXPECT_EQ(kit_ask(&k, FUSE_READ, ROOT, "short", 5, NULL, 0), EINVAL);
+	kit_tell(&k, FUSE_BATCH_FORGET, 0, &many, sizeof(many));
+	EXPECT_EQ(kit_ask(&k, 4711, ROOT, NULL, 0, NULL, 0), ENOSYS);
+	EXPECT_EQ(kit_ask(&k, FUSE_IOCTL, ROOT, NULL, 0, NULL, 0), ENOSYS);
 	/* a header that lies */
 	struct fuse_in_header in = {.len = 4000,
 				    .opcode = FUSE_READLINK,
 				    .unique = 99,
 				    .nodeid = ROOT};
 	EXPECT_EQ(send(k.wire, &in, sizeof(in), 0), sizeof(in));
-	EXPECT(recv(k.wire, k.body, BYTES_MAX, 0) > 0);
+	EXPECT(recv(k.wire, k.body, KIT_BYTES_MAX, 0) > 0);
 	EXPECT_EQ(send(k.wire, &in, 7, 0), 7); /* too short to have a number to answer to */
-	EXPECT_EQ(ask_as(&k, FUSE_GETATTR, ROOT, &attr, sizeof(attr), NULL, 0), 0);
-	EXPECT(stop(&k));
+	EXPECT_EQ(kit_ask(&k, FUSE_GETATTR, ROOT, &attr, sizeof(attr), NULL, 0), 0);
+	EXPECT(kit_stop(&k));
 }
 
 /* Whether the share has answered all it is going to, beside the next message. */
@@ -650,7 +473,7 @@ static bool is_silent(struct kit *k)
 	struct fuse_getattr_in in = {0};
 	uint8_t more;
 
-	return ask_as(k, FUSE_GETATTR, ROOT, &in, sizeof(in), NULL, 0) == 0 &&
+	return kit_ask(k, FUSE_GETATTR, ROOT, &in, sizeof(in), NULL, 0) == 0 &&
 	       recv(k->wire, &more, 1, MSG_DONTWAIT) < 0;
 }
 
@@ -661,25 +484,25 @@ TEST(what_is_numbered_0_is_carried_out_without_an_answer)
 	struct fuse_open_out opened;
 	int code = 0;
 
-	EXPECT_EQ(start(&k), 0);
-	put(&k, "file", "content");
+	EXPECT_EQ(kit_start(&k, 0xffffff), 0);
+	kit_put(&k, "file", "content");
 	EXPECT_EQ(ASK_NAME(&k, FUSE_LOOKUP, ROOT, "file"), 0);
-	uint64_t node = entry_node(&k);
-	AUTO_CLOSE int fd = open_with_fd(&k, node, O_RDONLY, &opened);
+	uint64_t node = kit_node(&k);
+	AUTO_CLOSE int fd = kit_open(&k, node, O_RDONLY, &opened);
 	EXPECT(fd >= 0);
 	struct fuse_release_in release = {.fh = opened.fh};
 	struct fuse_read_in read_in = {.fh = opened.fh, .size = 4};
-	tell(&k, FUSE_RELEASE, node, &release, sizeof(release));
+	kit_tell(&k, FUSE_RELEASE, node, &release, sizeof(release));
 	/* another thread may be served first */
 	for (int tries = 0; code == 0 && tries < 1000; tries++)
 		code = ASK(&k, FUSE_READ, node, read_in, "");
 	EXPECT_EQ(code, EBADF);
 	/* nor is what cannot be carried out, or is no message */
-	tell(&k, FUSE_RELEASE, node, &release, sizeof(release));
-	tell(&k, FUSE_GETATTR, ROOT, "short", 5);
-	tell(&k, FUSE_OPEN, node, &open_in, sizeof(open_in));
+	kit_tell(&k, FUSE_RELEASE, node, &release, sizeof(release));
+	kit_tell(&k, FUSE_GETATTR, ROOT, "short", 5);
+	kit_tell(&k, FUSE_OPEN, node, &open_in, sizeof(open_in));
 	EXPECT(is_silent(&k));
-	EXPECT(stop(&k));
+	EXPECT(kit_stop(&k));
 }
 
 TEST(messages_are_served_side_by_side)
@@ -693,11 +516,11 @@ TEST(messages_are_served_side_by_side)
 	} m = {.head = {.opcode = FUSE_LOOKUP, .nodeid = ROOT}};
 	struct fuse_forget_in once = {.nlookup = 1};
 
-	EXPECT_EQ(start(&k), 0);
+	EXPECT_EQ(kit_start(&k, 0xffffff), 0);
 	for (int i = 0; i < 16; i++) {
 		char name[32];
 		(void)snprintf(name, sizeof(name), "file-%d", i);
-		put(&k, name, "x");
+		kit_put(&k, name, "x");
 	}
 	for (unsigned i = 0; i < N; i++) {
 		int n = snprintf(m.name, sizeof(m.name), "file-%u", i % 16);
@@ -707,17 +530,17 @@ TEST(messages_are_served_side_by_side)
 	}
 	for (int i = 0; i < N; i++) {
 		struct fuse_out_header head;
-		EXPECT(recv(k.wire, k.body, BYTES_MAX, 0) > (ssize_t)sizeof(head));
+		EXPECT(recv(k.wire, k.body, KIT_BYTES_MAX, 0) > (ssize_t)sizeof(head));
 		memcpy(&head, k.body, sizeof(head));
 		EXPECT(head.error == 0 && head.unique >= 10000 && head.unique < 10000 + N);
 		struct fuse_entry_out e;
 		memcpy(&e, k.body + sizeof(head), sizeof(e));
 		answered[head.unique - 10000] = e.nodeid;
-		tell(&k, FUSE_FORGET, e.nodeid, &once, sizeof(once));
+		kit_tell(&k, FUSE_FORGET, e.nodeid, &once, sizeof(once));
 	}
 	for (int i = 0; i < N; i++)
 		EXPECT(answered[i] != 0);
-	EXPECT(stop(&k));
+	EXPECT(kit_stop(&k));
 }
 
 /* What a confined child gets for a call; 4711 when it ended otherwise. */

@@ -6,7 +6,6 @@
 #include <linux/virtio_config.h>
 #include <linux/virtio_mmio.h>
 #include <stdlib.h>
-#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -18,7 +17,6 @@
 #include "base/loop.h"
 #include "vmm/balloon.h"
 #include "vmm/block.h"
-#include "vmm/fs.h"
 #include "vmm/port.h"
 #include "vmm/ports.h"
 #include "vmm/rng.h"
@@ -303,19 +301,6 @@ TEST(a_disk_is_no_entropy_device)
 	EXPECT_EQ(virtio_save(&b.v, &k.saved, &err), 0);
 	EXPECT_EQ(load(&k, &err), -EINVAL);
 	EXPECT(strstr(err.msg, "another kind"));
-}
-
-TEST(a_share_is_not_written_down_and_says_why)
-{
-	AUTO_KIT struct kit k;
-	AUTO(fs_done) struct fs f = {0};
-	AUTO_CLOSE int share = eventfd(0, EFD_CLOEXEC);
-	struct err err = ERR_INIT;
-
-	EXPECT_EQ(kit_init(&k), 0);
-	EXPECT_EQ(fs_init(&f, share, "tag", k.loop, k.mem, &err), 0);
-	EXPECT_EQ(virtio_save(&f.v, &k.saved, &err), -EOPNOTSUPP);
-	EXPECT(strstr(err.msg, "hull-share"));
 }
 
 TEST(a_place_for_a_disk_stays_one)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "vmm/state.h"
+#include "base/state.h"
 
 #include <endian.h>
 #include <errno.h>
@@ -8,14 +8,9 @@
 #include "base/crc32c.h"
 #include "base/err.h"
 
-/* Another number whenever anything is written that the last number's readers would misread. */
-enum { VERSION = 1 };
-
-static const char magic[8] = "hullvmst";
-
 /* The checksum is of everything behind itself. */
 struct header {
-	char magic[sizeof(magic)];
+	char magic[STATE_MAGIC_LEN];
 	uint32_t checksum;
 	uint32_t version;
 	uint64_t length; /* of all, this included */
@@ -30,15 +25,15 @@ enum { CHECKED_FROM = offsetof(struct header, version) };
 
 /* --- writing --- */
 
-void state_begin(struct buf *b)
+void state_begin(struct buf *b, const struct state_form *form)
 {
-	struct header h = {.version = htole32(VERSION)};
+	struct header h = {.version = htole32(form->version)};
 
-	memcpy(h.magic, magic, sizeof(magic));
+	memcpy(h.magic, form->magic, sizeof(h.magic));
 	buf_add(b, &h, sizeof(h));
 }
 
-size_t state_part(struct buf *b, enum state_kind kind, uint32_t number)
+size_t state_part(struct buf *b, uint32_t kind, uint32_t number)
 {
 	struct part p = {.kind = htole32(kind), .number = htole32(number)};
 	size_t at = b->len;
@@ -61,15 +56,17 @@ void state_end_part(struct buf *b, size_t at)
 	fill(b, at + offsetof(struct part, length), &length, sizeof(length));
 }
 
-void state_seal(struct buf *b)
+uint32_t state_seal(struct buf *b)
 {
 	uint64_t length = htole64(b->len);
 
 	fill(b, offsetof(struct header, length), &length, sizeof(length));
 	if (b->bad)
-		return;
-	uint32_t checksum = htole32(crc32c(b->data + CHECKED_FROM, b->len - CHECKED_FROM));
-	fill(b, offsetof(struct header, checksum), &checksum, sizeof(checksum));
+		return 0;
+	uint32_t checksum = crc32c(b->data + CHECKED_FROM, b->len - CHECKED_FROM);
+	uint32_t le = htole32(checksum);
+	fill(b, offsetof(struct header, checksum), &le, sizeof(le));
+	return checksum;
 }
 
 void state_put16(struct buf *b, uint16_t v)
@@ -88,27 +85,28 @@ void state_put_flag(struct buf *b, bool v)
 
 /* --- reading --- */
 
-int state_open(struct state *ret, const void *bytes, size_t n, struct err *err)
+int state_open(struct state *ret, const struct state_form *form, const void *bytes, size_t n,
+	       struct err *err)
 {
 	const uint8_t *at = bytes;
 	struct header h;
 
-	if (n < sizeof(h) || memcmp(bytes, magic, sizeof(magic)) != 0)
-		return err_set(err, EINVAL, "this is no state of a machine");
+	if (n < sizeof(h) || memcmp(bytes, form->magic, sizeof(h.magic)) != 0)
+		return err_set(err, EINVAL, "this is no state of a %s", form->of);
 	memcpy(&h, bytes, sizeof(h));
-	if (le32toh(h.version) != VERSION)
-		return err_set(err, EINVAL, "the state has version %u, and %d is understood",
-			       le32toh(h.version), VERSION);
+	if (le32toh(h.version) != form->version)
+		return err_set(err, EINVAL, "the state has version %u, and %u is understood",
+			       le32toh(h.version), form->version);
 	if (le64toh(h.length) != n)
 		return err_set(err, EINVAL, "the state is not whole: %zu of %ju bytes", n,
 			       (uintmax_t)le64toh(h.length));
 	if (le32toh(h.checksum) != crc32c(at + CHECKED_FROM, n - CHECKED_FROM))
 		return err_set(err, EINVAL, "the state has been changed: its checksum is another");
-	*ret = (struct state){at + sizeof(h), n - sizeof(h)};
+	*ret = (struct state){at + sizeof(h), n - sizeof(h), le32toh(h.checksum)};
 	return 0;
 }
 
-int state_next(struct state *s, enum state_kind kind, uint32_t number, struct state_reader *ret,
+int state_next(struct state *s, uint32_t kind, uint32_t number, struct state_reader *ret,
 	       struct err *err)
 {
 	struct part p;
@@ -124,13 +122,14 @@ int state_next(struct state *s, enum state_kind kind, uint32_t number, struct st
 	if (length > left)
 		return err_set(err, EINVAL, "a part of the state is longer than the state");
 	*ret = (struct state_reader){.at = s->at + sizeof(p), .left = length};
-	*s = (struct state){ret->at + length, left - length};
+	s->at = ret->at + length;
+	s->left = left - length;
 	return 0;
 }
 
 int state_close(const struct state *s, struct err *err)
 {
-	return s->left > 0 ? err_set(err, EINVAL, "the state has more than the machine") : 0;
+	return s->left > 0 ? err_set(err, EINVAL, "the state has more than belongs there") : 0;
 }
 
 const uint8_t *state_take_ref(struct state_reader *r, size_t n)
