@@ -3,6 +3,7 @@
 """hull-monitor on real KVM: a machine that counts on each of its processors, with a disk and a port, is paused, written down, killed, and
 brought back in other processes with other descriptors. Its numbers must go on without one missing or coming twice. So must those of one
 that has a share, and writes them into a file there."""
+import fcntl
 import glob
 import hashlib
 import os
@@ -10,6 +11,7 @@ import re
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -21,6 +23,8 @@ MEMORY = 128 << 20
 ARGS = 'console=ttyS0 quiet panic=-1 reboot=a pci=off cryptomgr.notests printk.devkmsg=on act='
 PATIENCE_S = 120
 LATER, SLOT = 1 << 20, 4  # the size of a disk that comes later, and its place: behind disk, port, entropy and balloon
+NET_SLOT, MAC = 8, '02:00:00:00:00:01'  # of an interface that does: behind the places for disks
+TUNSETIFF, IFF_TAP, IFF_NO_PI, IFF_VNET_HDR = 0x400454ca, 2, 0x1000, 0x4000
 
 
 def initramfs(work):
@@ -72,7 +76,7 @@ class Share:
 class Machine:
     """A monitor: a cold one, or one of the files STATE and MEMORY in `work`; with `share`, one of hull-share's."""
 
-    def __init__(self, work, name, cpus=1, restored=False, disk='disk', state='state', memory='memory', share=None, more=(), later=None):
+    def __init__(self, work, name, cpus=1, restored=False, disk='disk', state='state', memory='memory', share=None, more=(), later=None, tap=None):
         self.said = f'{work}/said.{name}'
         self.control, control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.channel, channel = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -87,7 +91,9 @@ class Machine:
         if later:
             files['later'] = open(f'{work}/later', 'r+b')
             words.append(f'--plugged={later}:{files["later"].fileno()}:disk later rw {LATER}')
-        fds = [f.fileno() for f in files.values()] + [control.fileno(), channel.fileno()]
+        if tap:
+            words.append(f'--plugged={NET_SLOT}:{tap.fileno()}:net {MAC}')
+        fds = [f.fileno() for f in files.values()] + [control.fileno(), channel.fileno()] + [t.fileno() for t in (tap,) if t]
         self.share = share
         if share:
             words.append(f'--share={share.wire.fileno()}:tag')
@@ -261,8 +267,15 @@ def plugged_memory_comes_back(work):
     return third is not None and refused
 
 
-def plugged_disk_comes_back(work):
-    """In its place, and nowhere else."""
+def new_tap():
+    tap = open('/dev/net/tun', 'r+b', buffering=0)
+    fcntl.ioctl(tap, TUNSETIFF, struct.pack('16sH22x', b'restored%d', IFF_TAP | IFF_NO_PI | IFF_VNET_HDR))
+    return tap
+
+
+def plugged_devices_come_back(work):
+    """A disk and an interface, each to its place, and nowhere else."""
+    subprocess.run(['modprobe', 'tun'], check=False)
     with open(work + '/later', 'wb') as f:
         f.truncate(LATER)
     m = Machine(work, 'later', more=('--append=' + ARGS + f'count later=LNRO0005:{SLOT:02x}',))
@@ -270,14 +283,19 @@ def plugged_disk_comes_back(work):
         if not m.reaches(3) or m.ask(f'disk later rw {LATER}', f) != f'ok {SLOT}' or not soon(lambda: said(m, '@LATER')):
             m.kill()
             return False
-    second = lives_on(work, [m], 'state-later', 'file-later', later=SLOT)
-    if not second:
-        return False
-    second.kill()
+    with new_tap() as tap, new_tap() as other:
+        if m.ask(f'net {MAC}', tap) != f'ok {NET_SLOT}':
+            m.kill()
+            return False
+        second = lives_on(work, [m], 'state-later', 'file-later', later=SLOT, tap=other)
+        if not second:
+            return False
+        second.kill()
     with open(work + '/later', 'rb') as f:
         written = int.from_bytes(f.read(4), 'little')
     files = {'state': 'state-later', 'memory': 'file-later'}
     return (written >= second.counts()[-1] and refuses(work, f'device {SLOT}', **files) and refuses(work, f'device {SLOT}', later=SLOT + 1, **files) and
+            refuses(work, f'device {NET_SLOT}', later=SLOT, **files) and
             refuses(work, 'no place', later=SLOT - 1, **files) and refuses(work, 'no device', later=99, **files))
 
 
@@ -393,7 +411,7 @@ def main():
             ('its port speaks to the new socket', lambda: channel_goes_on(work)),
             ('one that came back is written down like any other', lambda: saved_again(work)),
             ('memory that was plugged in comes back with what it holds, and grows again', lambda: plugged_memory_comes_back(work)),
-            ('a disk that was plugged in comes back to its place', lambda: plugged_disk_comes_back(work)),
+            ('a disk and an interface that were plugged in come back to their places', lambda: plugged_devices_come_back(work)),
             ('what was changed, or is of another machine, is refused by one line', lambda: refuses_what_was_changed(work)),
             ('open files of a share go on in a machine that comes back, with two processors', lambda: files_go_on(work, 2)),
             ('so they do with one', lambda: files_go_on(work, 1)),
