@@ -93,4 +93,8 @@ const struct option limit_option_table[LIMIT_OPTION_COUNT] = {
 	 LIMIT(write_bps)},
 	{"device-read-iops", 0, OPTION_LIST, "DEVICE:N", "reads a second", LIMIT(read_iops)},
 	{"device-write-iops", 0, OPTION_LIST, "DEVICE:N", "writes a second", LIMIT(write_iops)},
+	{"network-ingress", 0, OPTION_STRING, "RATE",
+	 "bytes a second that may come to it (10m; 0: all)", LIMIT(network_ingress)},
+	{"network-egress", 0, OPTION_STRING, "RATE",
+	 "bytes a second that it may send (10m; 0: all)", LIMIT(network_egress)},
 };

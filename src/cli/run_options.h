@@ -6,7 +6,7 @@
 
 #include "cli/cli.h"
 
-enum { RUN_OPTION_COUNT = 49, LIMIT_OPTION_COUNT = 13 };
+enum { RUN_OPTION_COUNT = 49, LIMIT_OPTION_COUNT = 15 };
 
 /* Onto a struct run_options. */
 extern const struct option run_option_table[RUN_OPTION_COUNT];

@@ -47,6 +47,11 @@ int build_mounts(const struct build *b, struct err *err) HULL_MUST_CHECK;
 int limits_parse(const struct limit_options *o, struct plan_limits *ret, struct err *err)
 	HULL_MUST_CHECK;
 
+/* Whether those of the network, by l, can hold for the workload of the plan, whose network and
+ * machine are known by now. */
+int limits_check_network(const struct plan *plan, bool vm, const struct plan_limits *l,
+			 struct err *err) HULL_MUST_CHECK;
+
 /* --cap-add, --cap-drop, --security-opt, --ulimit, --sysctl, --device, --privileged, masked paths.
  */
 int build_security(const struct build *b, struct err *err) HULL_MUST_CHECK;

@@ -131,6 +131,39 @@ static int device_limits(const struct limit_options *o, struct list *to, struct 
 	return r;
 }
 
+/* 0 is asked for by UINT64_MAX: silence is 0. */
+static int network_rate(const char *text, const char *what, uint64_t *to, struct err *err)
+{
+	uint64_t rate = 0;
+
+	*to = 0;
+	if (!text)
+		return 0;
+	int r = parse_size(text, what, &rate, err);
+	if (r == 0)
+		*to = rate ? rate : UINT64_MAX;
+	return r;
+}
+
+int limits_check_network(const struct plan *plan, bool vm, const struct plan_limits *l,
+			 struct err *err)
+{
+	bool egress = plan_rate(l->net_egress);
+	const char *what = plan_rate(l->net_ingress) ? "--network-ingress" : "--network-egress";
+
+	if (!egress && !plan_rate(l->net_ingress))
+		return 0;
+	if (plan->net.kind != NET_BRIDGE)
+		return err_set(err, EINVAL,
+			       "%s: with --network %s it has no interface of its own to limit",
+			       what, plan->net.kind == NET_HOST ? "host" : "none");
+	if (vm && egress && plan->machine.accel != ACCEL_KVM)
+		return err_set(err, ENOTSUP,
+			       "--network-egress: what a machine sends is limited by "
+			       "hull-monitor, which needs KVM");
+	return 0;
+}
+
 int limits_parse(const struct limit_options *o, struct plan_limits *ret, struct err *err)
 {
 	int r = memory(o, ret, err);
@@ -151,5 +184,10 @@ int limits_parse(const struct limit_options *o, struct plan_limits *ret, struct 
 		return err_set(err, ERANGE, "--blkio-weight: %" PRId64 " is outside %d to %d",
 			       o->blkio_weight, BLKIO_MIN, BLKIO_MAX);
 	ret->blkio_weight = (uint64_t)o->blkio_weight;
+	r = network_rate(o->network_ingress, "--network-ingress", &ret->net_ingress, err);
+	if (r == 0)
+		r = network_rate(o->network_egress, "--network-egress", &ret->net_egress, err);
+	if (r < 0)
+		return r;
 	return device_limits(o, &ret->blkio, err);
 }

@@ -148,6 +148,8 @@ static int build_all(struct making *m, const struct build *b, struct err *err)
 		r = build_orders(b, err);
 	if (r == 0 && m->w->vm)
 		r = build_machine(b, notice, err);
+	if (r == 0)
+		r = limits_check_network(&m->plan, m->w->vm, &m->plan.limits, err);
 	if (r == 0 && notice[0])
 		r = set_str(&m->w->notice, notice, err);
 	m->orders.vm = m->w->vm;

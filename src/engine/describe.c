@@ -330,6 +330,8 @@ static int put_stored_host_config(struct json_out *out, const struct subject *s,
 	json_put_str(out, "CpusetCpus", l->cpuset_cpus ? l->cpuset_cpus : "");
 	json_put_int(out, "PidsLimit", l->pids == UINT64_MAX ? -1 : (int64_t)l->pids);
 	json_put_uint(out, "BlkioWeight", l->blkio_weight);
+	json_put_uint(out, "NetworkIngress", plan_rate(l->net_ingress));
+	json_put_uint(out, "NetworkEgress", plan_rate(l->net_egress));
 	json_begin(out, "LogConfig");
 	json_put_str(out, "Type", s->orders.log_max ? "json-file" : "none");
 	json_end(out);

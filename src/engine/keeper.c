@@ -266,11 +266,42 @@ static bool restart_wanted(const struct keeper *k)
 	return false;
 }
 
+static int read_record(int dirfd, const char *name, const struct record *type, void *obj,
+		       struct err *err)
+{
+	AUTO_BUF struct buf bytes = BUF_INIT;
+
+	int r = file_read(dirfd, name, RECORD_MAX, &bytes, err);
+	if (r == 0)
+		r = record_decode(type, bytes.data, bytes.len, obj, err);
+	return r < 0 ? err_wrap(err, "read '%s'", name) : 0;
+}
+
+/* What `hull update` changed since the plan was read holds for the lives that follow. */
+static void heed_updates(struct keeper *k)
+{
+	struct plan plan = {0};
+	struct err err = ERR_INIT;
+
+	if (read_record(k->dir_fd, "plan", &plan_record, &plan, &err) < 0) {
+		complain(k, &err); /* it goes on with what it had */
+		return;
+	}
+	struct plan_limits limits = k->plan.limits;
+	struct plan_machine machine = k->plan.machine;
+	k->plan.limits = plan.limits;
+	k->plan.machine = plan.machine;
+	plan.limits = limits;
+	plan.machine = machine;
+	record_done(&plan_record, &plan);
+}
+
 static int on_restart_time(void *ctx, struct err *err)
 {
 	struct keeper *k = ctx;
 
 	k->restart_timer = NULL;
+	heed_updates(k);
 	start_workload(k);
 	return 0;
 }
@@ -436,17 +467,6 @@ static int on_starter_gone(void *ctx, int fd, uint32_t ev, struct err *err)
 }
 
 /* --- the process --- */
-
-static int read_record(int dirfd, const char *name, const struct record *type, void *obj,
-		       struct err *err)
-{
-	AUTO_BUF struct buf bytes = BUF_INIT;
-
-	int r = file_read(dirfd, name, RECORD_MAX, &bytes, err);
-	if (r == 0)
-		r = record_decode(type, bytes.data, bytes.len, obj, err);
-	return r < 0 ? err_wrap(err, "read '%s'", name) : 0;
-}
 
 static int write_keeper_file(struct keeper *k, struct err *err)
 {

@@ -27,6 +27,8 @@ struct keeper_net {
 	uint32_t address;
 	struct ports *ports; /* NULL: none asked for, or not bound yet */
 	bool attached;
+	bool monitored; /* the machine's monitor limits what its interfaces carry */
+	struct network_rates rates;
 	struct more more[NET_MORE_MAX]; /* eth1, … */
 };
 
@@ -86,6 +88,14 @@ static uint32_t choose_queues(const struct plan_machine *m)
 	return n > 1 && m->accel == ACCEL_KVM && access("/dev/vhost-net", R_OK | W_OK) == 0 ? n : 1;
 }
 
+/* Limits one interface, which had no limit so far. */
+static int limit_new(const struct keeper_net *n, unsigned nth, int netns, struct err *err)
+{
+	if (n->monitored || (!n->rates.ingress && !n->rates.egress))
+		return 0;
+	return network_limit(n->id, nth, netns, &n->rates, err);
+}
+
 int keeper_net_prepare(struct keeper_net *n, struct plan *plan, struct strv *ports, struct err *err)
 {
 	if (!n->orders->network.name)
@@ -96,12 +106,17 @@ int keeper_net_prepare(struct keeper_net *n, struct plan *plan, struct strv *por
 	if (r < 0)
 		return r;
 	n->attached = true; /* from here on there is something to take down */
+	n->monitored = n->orders->vm && plan->machine.accel == ACCEL_KVM;
+	n->rates = (struct network_rates){plan_rate(plan->limits.net_ingress),
+					  plan_rate(plan->limits.net_egress)};
 	if (!n->orders->vm)
 		return 0;
 
 	char name[NET_LINK_NAME];
 	plan->machine.tap_queues = choose_queues(&plan->machine);
 	r = network_attach_machine(&n->network, n->id, plan->machine.tap_queues > 1, err);
+	if (r == 0)
+		r = limit_new(n, 0, -1, err);
 	if (r < 0)
 		return r;
 	network_link_name(n->id, 0, name);
@@ -120,6 +135,8 @@ int keeper_net_attach(struct keeper_net *n, int netns, struct err *err)
 		return err_set(err, EINVAL, "it has no network namespace of its own to attach");
 	if (!n->orders->vm)
 		r = network_attach_container(&n->network, n->id, netns, n->address, err);
+	if (r == 0 && !n->orders->vm)
+		r = limit_new(n, 0, netns, err);
 	if (r < 0 || !n->ports)
 		return r;
 	r = network_publish(&n->network, n->id, n->orders->ports.items, n->orders->ports.n,
@@ -141,6 +158,22 @@ static unsigned number_of(const char *name)
 	return 0;
 }
 
+/* Adds an interface on the host, and limits it. */
+static int add_limited(const struct keeper_net *n, unsigned nth, uint32_t ip, int netns,
+		       struct err *err)
+{
+	struct err ignored = ERR_INIT; /* what is left goes with the workload */
+
+	int r = netns >= 0 ? network_add_container(&n->network, n->id, nth, netns, ip, err)
+			   : network_add_machine(&n->network, n->id, nth, err);
+	if (r < 0)
+		return r;
+	r = limit_new(n, nth, netns, err);
+	if (r < 0 && network_take(n->id, nth, &ignored) < 0)
+		return r;
+	return r;
+}
+
 int keeper_net_add(struct keeper_net *n, const char *name, const char *address, int netns,
 		   struct isolation_interface *ret, struct err *err)
 {
@@ -153,10 +186,8 @@ int keeper_net_add(struct keeper_net *n, const char *name, const char *address, 
 	if (m->address[0])
 		return err_set(err, EEXIST, "it has an interface '%s'", name);
 	int r = address_parse(address, &ip, err);
-	if (r == 0 && netns >= 0)
-		r = network_add_container(&n->network, n->id, nth, netns, ip, err);
-	else if (r == 0)
-		r = network_add_machine(&n->network, n->id, nth, err);
+	if (r == 0)
+		r = add_limited(n, nth, ip, netns, err);
 	if (r < 0)
 		return r;
 	(void)snprintf(m->name, sizeof(m->name), "eth%u", nth);
@@ -169,6 +200,38 @@ int keeper_net_add(struct keeper_net *n, const char *name, const char *address, 
 					    .address = m->address,
 					    .mac = m->mac};
 	return 0;
+}
+
+struct network_rates keeper_net_rates(const struct keeper_net *n)
+{
+	return n->rates;
+}
+
+static int limit_all(const struct keeper_net *n, const struct network_rates *rates, int netns,
+		     struct err *err)
+{
+	int r = network_limit(n->id, 0, netns, rates, err);
+
+	for (unsigned nth = 1; r == 0 && nth <= NET_MORE_MAX; nth++) {
+		if (n->more[nth - 1].address[0])
+			r = network_limit(n->id, nth, netns, rates, err);
+	}
+	return r;
+}
+
+int keeper_net_limit(struct keeper_net *n, const struct network_rates *rates, int netns,
+		     struct err *err)
+{
+	struct err ignored = ERR_INIT; /* the first failure is the one to tell */
+
+	if (!n->attached)
+		return err_set(err, EINVAL, "it has no interface of its own to limit");
+	int r = n->monitored ? 0 : limit_all(n, rates, netns, err);
+	if (r == 0)
+		n->rates = *rates;
+	else if (limit_all(n, &n->rates, netns, &ignored) < 0)
+		return r;
+	return r;
 }
 
 int keeper_net_has(const struct keeper_net *n, const char *name, struct err *err)

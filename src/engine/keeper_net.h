@@ -4,6 +4,7 @@
 #pragma once
 
 #include "base/attr.h"
+#include "network/network.h"
 
 struct err;
 struct isolation_interface;
@@ -34,6 +35,17 @@ int keeper_net_attach(struct keeper_net *n, int netns, struct err *err) HULL_MUS
  */
 int keeper_net_add(struct keeper_net *n, const char *name, const char *address, int netns,
 		   struct isolation_interface *ret, struct err *err) HULL_MUST_CHECK;
+
+/* What each interface may carry now. */
+struct network_rates keeper_net_rates(const struct keeper_net *n);
+
+/*
+ * Changes that, for those that it has and those that come: by the host's kernel, inside a
+ * container's namespace too (netns, borrowed; -1: a machine). On failure all is as it was. What a
+ * machine's monitor limits itself is only noted.
+ */
+int keeper_net_limit(struct keeper_net *n, const struct network_rates *rates, int netns,
+		     struct err *err) HULL_MUST_CHECK;
 
 /* ENOENT when no interface of this name was added. */
 int keeper_net_has(const struct keeper_net *n, const char *name, struct err *err) HULL_MUST_CHECK;

@@ -43,6 +43,8 @@ struct call {
 	bool detach;
 	bool adds; /* NETWORK: the interface comes */
 	char interface[8]; /* NETWORK */
+	bool limits; /* UPDATE: it is about the network too, whose rates were these */
+	struct network_rates before;
 };
 
 struct server {
@@ -140,7 +142,7 @@ static void note_pause(struct keeper *k, uint32_t verb)
 	keeper_save_status(k);
 }
 
-/* isolation_reply of pause, update, stats, top and report. */
+/* isolation_reply of pause, stats, top and report. */
 static void on_answer(void *ctx, const struct err *failure, const void *answer)
 {
 	struct call *call = ctx;
@@ -321,11 +323,62 @@ static int do_ask(struct client *c, struct packet *p, struct err *err)
 		k->ops->top(k->iso, on_answer, call);
 	else if (p->q.verb == CONTROL_REPORT)
 		k->ops->report(k->iso, on_answer, call);
-	else if (p->q.verb == CONTROL_UPDATE)
-		k->ops->update(k->iso, &p->q.limits, on_answer, call);
 	else
 		k->ops->pause(k->iso, p->q.verb == CONTROL_PAUSE, on_answer, call);
 	return 0;
+}
+
+/* isolation_reply of update: what it refuses is not half done. */
+static void on_updated(void *ctx, const struct err *failure, const void *answer)
+{
+	struct call *call = ctx;
+	struct keeper *k = call->s->k;
+	struct err ignored = ERR_INIT; /* the failure is the one to tell */
+
+	if (failure && call->limits) {
+		AUTO_CLOSE int netns = k->ops->netns(k->iso);
+		(void)!keeper_net_limit(k->net, &call->before, netns, &ignored);
+	}
+	on_answer(call, failure, answer);
+}
+
+/* The part of the limits that is the network's. */
+static int limit_network(struct keeper *k, const struct plan_limits *l, struct call *call,
+			 struct err *err)
+{
+	struct network_rates rates = keeper_net_rates(k->net);
+
+	if (!l->net_ingress && !l->net_egress)
+		return 0;
+	call->before = rates;
+	AUTO_CLOSE int netns = k->ops->netns(k->iso);
+	if (!k->ops->interface && netns < 0)
+		return err_set(err, ESRCH, "it has no network namespace of its own");
+	if (l->net_ingress)
+		rates.ingress = plan_rate(l->net_ingress);
+	if (l->net_egress)
+		rates.egress = plan_rate(l->net_egress);
+	int r = keeper_net_limit(k->net, &rates, netns, err);
+	call->limits = r == 0;
+	return r;
+}
+
+static int do_update(struct client *c, struct packet *p, struct err *err)
+{
+	struct keeper *k = c->s->k;
+	struct call *call = NULL;
+
+	int r = need_running(k, err);
+	if (r == 0)
+		r = call_new(c, &p->q, CALL_ANSWER, &call, err);
+	if (r < 0)
+		return r;
+	r = limit_network(k, &p->q.limits, call, err);
+	if (r < 0)
+		call_free(call);
+	else
+		k->ops->update(k->iso, &p->q.limits, on_updated, call);
+	return r;
 }
 
 static int do_disk(struct client *c, struct packet *p, struct err *err)
@@ -431,7 +484,7 @@ static int dispatch(struct client *c, struct packet *p, struct err *err)
 		{CONTROL_RESIZE, do_resize}, {CONTROL_SIGNAL, do_signal},
 		{CONTROL_STOP, do_stop},     {CONTROL_WAIT, do_wait},
 		{CONTROL_PAUSE, do_ask},     {CONTROL_RESUME, do_ask},
-		{CONTROL_UPDATE, do_ask},    {CONTROL_STATS, do_ask},
+		{CONTROL_UPDATE, do_update}, {CONTROL_STATS, do_ask},
 		{CONTROL_TOP, do_ask},       {CONTROL_REPORT, do_ask},
 		{CONTROL_DISK, do_disk},     {CONTROL_NETWORK, do_network},
 	};

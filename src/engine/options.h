@@ -25,6 +25,7 @@ struct limit_options {
 	int64_t pids_limit; /* -1: no limit */
 	int64_t blkio_weight;
 	struct strv read_bps, write_bps, read_iops, write_iops; /* "/dev/sda:10m" */
+	const char *network_ingress, *network_egress; /* bytes a second, "0": no limit */
 };
 
 struct run_options {

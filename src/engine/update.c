@@ -68,6 +68,8 @@ static int merge(struct plan_limits *to, struct plan_limits *from, struct err *e
 		{&to->cpu_shares, &from->cpu_shares},
 		{&to->pids, &from->pids},
 		{&to->blkio_weight, &from->blkio_weight},
+		{&to->net_ingress, &from->net_ingress},
+		{&to->net_egress, &from->net_egress},
 	};
 
 	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
@@ -77,6 +79,21 @@ static int merge(struct plan_limits *to, struct plan_limits *from, struct err *e
 	take_text(&to->cpuset_cpus, &from->cpuset_cpus);
 	take_text(&to->cpuset_mems, &from->cpuset_mems);
 	return merge_blkio(&to->blkio, &from->blkio, err);
+}
+
+static int check_network(struct engine *e, const struct workload *w,
+			 const struct plan_limits *limits, struct err *err)
+{
+	struct plan plan;
+
+	if (!limits->net_ingress && !limits->net_egress)
+		return 0;
+	int r = workload_read_plan(e, w->id, &plan, err);
+	if (r < 0)
+		return r;
+	r = limits_check_network(&plan, w->vm, limits, err);
+	record_done(&plan_record, &plan);
+	return r;
 }
 
 static int update_running(struct engine *e, struct workload *w, const struct plan_limits *limits,
@@ -338,6 +355,8 @@ int workload_update(struct engine *e, struct workload *w, const struct update_op
 	if (folder < 0)
 		return folder;
 	int r = limits_parse(&o->limits, &limits, err);
+	if (r == 0)
+		r = check_network(e, w, &limits, err);
 	if (r == 0)
 		r = update_running(e, w, &limits, err);
 	if (r == 0)

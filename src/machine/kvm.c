@@ -123,6 +123,12 @@ static void vhost(struct command *c, unsigned n)
 	fds_option(c, "vhost", fds, n, "");
 }
 
+static void limit_net(struct command *c, const char *way, uint64_t rate)
+{
+	if (rate)
+		command_arg(c, "--limit=net:%s:%" PRIu64 ":0", way, rate);
+}
+
 static void net(struct command *c, const struct monitor_spec *spec)
 {
 	char mac[64];
@@ -132,6 +138,8 @@ static void net(struct command *c, const struct monitor_spec *spec)
 	(void)snprintf(mac, sizeof(mac), ":%s", spec->plan->net.mac);
 	fds_option(c, "net", spec->taps, spec->n_taps, mac);
 	vhost(c, spec->n_taps);
+	limit_net(c, "read", plan_rate(spec->plan->limits.net_ingress));
+	limit_net(c, "write", plan_rate(spec->plan->limits.net_egress));
 }
 
 static void devices(struct command *c, const struct monitor_spec *spec)

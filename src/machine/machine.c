@@ -477,6 +477,8 @@ static int machine_create(const struct isolation_config *c, struct isolation **r
 					    .control = -1,
 					    .complaints = -1},
 				.memory = c->plan->machine.memory,
+				.net_rates = {plan_rate(c->plan->limits.net_ingress),
+					      plan_rate(c->plan->limits.net_egress)},
 				.cpus = cpus,
 				.max_cpus = max_cpus > cpus ? max_cpus : cpus,
 				.share = {.pidfd = -1, .connection = -1},

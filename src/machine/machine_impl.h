@@ -8,6 +8,7 @@
 
 #include "base/err.h"
 #include "machine/driver.h"
+#include "machine/rates.h"
 #include "machine/share.h"
 #include "proto/isolation.h"
 
@@ -45,6 +46,7 @@ struct isolation {
 	struct plugged *plugged; /* disks and interfaces that came while it runs (plug.c) */
 	struct change *changes; /* of limits, under way */
 	unsigned n_plugged; /* how many disks ever came */
+	uint64_t net_rates[RATES_WAYS]; /* bytes a second of each interface; 0: no limit */
 	struct timer *boot, *lost;
 	uint64_t launched_us, ready_us; /* the monitor, the box inside; by clock_us(); 0: not yet */
 	enum monitor_word word; /* how the guest ended by the monitor's account */

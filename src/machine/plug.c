@@ -44,6 +44,8 @@ struct plugged {
 	struct isolation *m;
 	const struct kind *kind;
 	struct machine_order order; /* what the agent is told of it; target is its name */
+	bool placed; /* the monitor has it, at order.slot */
+	unsigned limited; /* ways of an interface whose limit was asked for while it comes */
 	bool busy; /* it comes or goes, and this is whom to tell */
 	isolation_reply *reply;
 	void *ctx;
@@ -159,6 +161,41 @@ static void shown(void *ctx, const struct err *failure, const void *answer)
 	ask_unplug(p);
 }
 
+static const char *const ways[RATES_WAYS] = {"read", "write"};
+
+static void limited_first(void *ctx, const struct err *failure, const char *answer);
+
+/* An interface has its limits before anybody inside can use it. */
+static void limit_or_show(struct plugged *p)
+{
+	const uint64_t *rates = p->m->net_rates;
+	char request[REQUEST_MAX];
+
+	while (p->kind == &interface_kind && p->limited < RATES_WAYS) {
+		unsigned way = p->limited++;
+		if (rates[way] == 0)
+			continue;
+		(void)snprintf(request, sizeof(request), "limit %u %s %" PRIu64 " -", p->order.slot,
+			       ways[way], rates[way]);
+		asker_ask(p->m->asker, &(struct ask_request){.text = request}, limited_first, p);
+		return;
+	}
+	p->kind->show(p->m->agent, &p->order, shown, p);
+}
+
+static void limited_first(void *ctx, const struct err *failure, const char *answer)
+{
+	struct plugged *p = ctx;
+
+	(void)answer;
+	if (!failure) {
+		limit_or_show(p);
+		return;
+	}
+	p->why = *failure;
+	ask_unplug(p);
+}
+
 static void came(void *ctx, const struct err *failure, const char *answer)
 {
 	struct plugged *p = ctx;
@@ -173,7 +210,8 @@ static void came(void *ctx, const struct err *failure, const char *answer)
 		return;
 	}
 	p->order.slot = (uint32_t)slot;
-	p->kind->show(p->m->agent, &p->order, shown, p);
+	p->placed = true;
+	limit_or_show(p);
 }
 
 static int plugged_new(struct isolation *m, const struct kind *kind, const char *name,
@@ -308,17 +346,24 @@ void plug_interface(struct isolation *m, const struct isolation_interface *what,
 
 /* --- limits --- */
 
-/* A change of limits under way: what the monitor is still to be asked, one after the other. */
+enum { DISKS = 3, NETS = 1 + SLOTS_MAX + 1 /* the first, and who may be in a slot */ };
+
+/*
+ * A change of limits under way: what the monitor is still to be asked, one after the other. First
+ * come the disks, the next question being of blkio's entry at / DISKS and of disk at % DISKS; then
+ * the interfaces, interface net / RATES_WAYS and its way net % RATES_WAYS.
+ */
 struct change {
 	struct change *next;
 	struct isolation *m;
 	struct list blkio; /* struct plan_blkio */
-	size_t at; /* the next question is of blkio's entry at / DISKS, and of disk at % DISKS */
+	size_t at;
+	bool asked[RATES_WAYS]; /* what interfaces may carry changes, to the machine's net_rates */
+	uint64_t before[RATES_WAYS];
+	unsigned net;
 	isolation_reply *reply;
 	void *ctx;
 };
-
-enum { DISKS = 3 };
 
 static void change_free(struct change *c)
 {
@@ -337,6 +382,8 @@ static void change_over(struct change *c, const struct err *failure)
 	isolation_reply *reply = c->reply;
 	void *ctx = c->ctx;
 
+	if (failure)
+		memcpy(c->m->net_rates, c->before, sizeof(c->before));
 	change_free(c);
 	reply(ctx, failure, NULL);
 }
@@ -368,6 +415,38 @@ static bool limit_request(const struct plan *plan, unsigned disk, const struct p
 
 static void limited(void *ctx, const struct err *failure, const char *answer);
 
+static void ask_limit(struct change *c, const char *text)
+{
+	asker_ask(c->m->asker, &(struct ask_request){.text = text, .patience_ms = ASK_MS}, limited,
+		  c);
+}
+
+/* The interface that was plugged in there, NULL when there is none. */
+static const struct plugged *find_slot(const struct isolation *m, unsigned slot)
+{
+	for (const struct plugged *p = m->plugged; p; p = p->next) {
+		if (p->kind == &interface_kind && p->placed && p->order.slot == slot)
+			return p;
+	}
+	return NULL;
+}
+
+/* The request that limits one way of an interface: the first is number 0, one in a slot the slot's
+ * and 1. False: there is none, or nothing changes. */
+static bool net_request(const struct change *c, unsigned net, unsigned way, char text[REQUEST_MAX])
+{
+	const struct isolation *m = c->m;
+	char name[16] = "net";
+
+	if (!c->asked[way] || (net == 0 ? !m->plan->machine.tap : !find_slot(m, net - 1)))
+		return false;
+	if (net > 0)
+		(void)snprintf(name, sizeof(name), "%u", net - 1);
+	(void)snprintf(text, REQUEST_MAX, "limit %s %s %" PRIu64 " -", name, ways[way],
+		       m->net_rates[way]);
+	return true;
+}
+
 static void next_limit(struct change *c)
 {
 	char text[REQUEST_MAX];
@@ -377,8 +456,14 @@ static void next_limit(struct change *c)
 		if (!limit_request(c->m->plan, (unsigned)(c->at % DISKS), &b[c->at / DISKS], text))
 			continue;
 		c->at++;
-		asker_ask(c->m->asker, &(struct ask_request){.text = text, .patience_ms = ASK_MS},
-			  limited, c);
+		ask_limit(c, text);
+		return;
+	}
+	for (; c->net < NETS * RATES_WAYS; c->net++) {
+		if (!net_request(c, c->net / RATES_WAYS, c->net % RATES_WAYS, text))
+			continue;
+		c->net++;
+		ask_limit(c, text);
 		return;
 	}
 	change_over(c, NULL);
@@ -397,21 +482,36 @@ static void updated(void *ctx, const struct err *failure, const void *answer)
 
 static void limited(void *ctx, const struct err *failure, const char *answer)
 {
+	const struct change *c = ctx;
+	unsigned net = c->net > 0 ? (c->net - 1) / RATES_WAYS : 0;
+
+	if (net > 0 && !find_slot(c->m, net - 1)) /* it went meanwhile */
+		failure = NULL;
 	updated(ctx, failure, answer);
 }
 
-static struct change *change_new(struct isolation *m, const struct list *blkio, struct err *err)
+static struct change *change_new(struct isolation *m, const struct plan_limits *limits,
+				 struct err *err)
 {
+	const struct list *blkio = &limits->blkio;
+	const uint64_t asked[RATES_WAYS] = {limits->net_ingress, limits->net_egress};
 	struct change *c = calloc(1, sizeof(*c));
-	struct plan_blkio *items = c ? calloc(blkio->n, sizeof(*items)) : NULL;
+	struct plan_blkio *items = c ? calloc(blkio->n + 1, sizeof(*items)) : NULL;
 
 	if (!c || !items) {
 		free(c);
 		(void)err_set(err, ENOMEM, "out of memory");
 		return NULL;
 	}
-	memcpy(items, blkio->items, blkio->n * sizeof(*items));
+	if (blkio->n > 0)
+		memcpy(items, blkio->items, blkio->n * sizeof(*items));
 	*c = (struct change){.next = m->changes, .m = m, .blkio = {items, blkio->n}};
+	for (unsigned way = 0; way < RATES_WAYS; way++) {
+		c->before[way] = m->net_rates[way];
+		c->asked[way] = asked[way] != 0;
+		if (asked[way])
+			m->net_rates[way] = plan_rate(asked[way]);
+	}
 	m->changes = c;
 	return c;
 }
@@ -420,8 +520,9 @@ void plug_update(struct isolation *m, const struct plan_limits *limits, uint32_t
 		 isolation_reply *reply, void *ctx)
 {
 	struct err err = ERR_INIT;
+	bool net = m->asker && (limits->net_ingress || limits->net_egress);
 
-	if (limits->blkio.n == 0) {
+	if (limits->blkio.n == 0 && !net) {
 		agent_update(m->agent, limits, cpus, reply, ctx);
 		return;
 	}
@@ -429,7 +530,7 @@ void plug_update(struct isolation *m, const struct plan_limits *limits, uint32_t
 	if (!m->asker)
 		(void)err_set(&err, ENOTSUP, "disks are limited by hull-monitor, which needs KVM");
 	else
-		c = change_new(m, &limits->blkio, &err);
+		c = change_new(m, limits, &err);
 	if (!c) {
 		reply(ctx, &err, NULL);
 		return;

@@ -20,7 +20,7 @@ void plug_interface(struct isolation *m, const struct isolation_interface *what,
 		    isolation_reply *reply, void *ctx);
 
 /* Changes limits, and the number of processors online (0: as many as are): what is about the host's
- * block devices by the monitor, all else by the agent. No answer. */
+ * block devices and about its interfaces by the monitor, all else by the agent. No answer. */
 void plug_update(struct isolation *m, const struct plan_limits *limits, uint32_t cpus,
 		 isolation_reply *reply, void *ctx);
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <linux/if_bridge.h>
 #include <linux/if_link.h>
+#include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
 #include <stdio.h>
@@ -13,7 +14,13 @@
 #include "base/err.h"
 #include "network/netlink.h"
 
-enum { OPER_UP = 6 /* IF_OPER_UP: linux/if.h does not go together with net/if.h */ };
+enum {
+	OPER_UP = 6, /* IF_OPER_UP: linux/if.h does not go together with net/if.h */
+	BUCKET_HANDLE = 0x48750000, /* tells hull's queue from another's */
+	BURSTS_A_SECOND = 10,
+	BURST_MIN = 80 * 1024, /* 64 KiB cut into segments (GSO) and the headers of each, or they
+				  would be cut before their time */
+};
 
 static struct nlmsghdr *begin_link(struct netlink *nl, uint16_t type, uint16_t flags,
 				   struct ifinfomsg **ret)
@@ -185,6 +192,62 @@ int link_settle(struct netlink *nl, const char *name, struct err *err)
 		(void)nanosleep(&pause, NULL);
 	}
 	return 0; /* its first packets may be late then */
+}
+
+static struct nlmsghdr *begin_bucket(struct netlink *nl, uint16_t type, uint16_t flags, int index)
+{
+	struct nlmsghdr *nlh = netlink_begin(nl, type, flags);
+	struct tcmsg *tcm = mnl_nlmsg_put_extra_header(nlh, sizeof(*tcm));
+
+	tcm->tcm_family = AF_UNSPEC;
+	tcm->tcm_ifindex = index;
+	tcm->tcm_handle = BUCKET_HANDLE;
+	tcm->tcm_parent = TC_H_ROOT;
+	mnl_attr_put_strz(nlh, TCA_KIND, "tbf");
+	return nlh;
+}
+
+static int remove_bucket(struct netlink *nl, int index, struct err *err)
+{
+	struct err failure = ERR_INIT;
+	struct nlmsghdr *nlh = begin_bucket(nl, RTM_DELQDISC, 0, index);
+	int r = netlink_ask(nl, nlh, "free interface of its limit", &failure);
+
+	if (r >= 0 || r == -EINVAL) /* none there, or somebody else's queue is */
+		return 0;
+	return err_set(err, failure.code, "%s", failure.msg);
+}
+
+static int set_bucket(struct netlink *nl, int index, uint64_t rate, struct err *err)
+{
+	struct nlmsghdr *nlh = begin_bucket(nl, RTM_NEWQDISC, NLM_F_CREATE | NLM_F_REPLACE, index);
+	uint64_t burst = rate / BURSTS_A_SECOND;
+
+	if (burst < BURST_MIN)
+		burst = BURST_MIN;
+	if (burst > UINT32_MAX / 2)
+		burst = UINT32_MAX / 2;
+	const struct tc_tbf_qopt q = {
+		.rate = {.linklayer = TC_LINKLAYER_ETHERNET,
+			 .rate = rate < UINT32_MAX ? (uint32_t)rate : UINT32_MAX},
+		.limit = (uint32_t)burst * 2, /* as much again may wait */
+	};
+	struct nlattr *options = mnl_attr_nest_start(nlh, TCA_OPTIONS);
+	mnl_attr_put(nlh, TCA_TBF_PARMS, sizeof(q), &q);
+	mnl_attr_put_u32(nlh, TCA_TBF_BURST, (uint32_t)burst);
+	if (rate >= UINT32_MAX)
+		mnl_attr_put_u64(nlh, TCA_TBF_RATE64, rate);
+	mnl_attr_nest_end(nlh, options);
+	int r = netlink_ask(nl, nlh, "limit interface", err);
+	return r == NETLINK_ABSENT
+		       ? err_set(err, ENOTSUP,
+				 "the host's kernel cannot limit an interface (it has no sch_tbf)")
+		       : r;
+}
+
+int link_limit(struct netlink *nl, int index, uint64_t rate, struct err *err)
+{
+	return rate ? set_bucket(nl, index, rate, err) : remove_bucket(nl, index, err);
 }
 
 int link_add_bridge(struct netlink *nl, const char *name, const uint8_t mac[6], uint32_t mtu,

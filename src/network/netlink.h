@@ -134,6 +134,13 @@ int link_up(struct netlink *nl, int index, int master, uint32_t mtu, struct err 
  */
 int link_settle(struct netlink *nl, const char *name, struct err *err) HULL_MUST_CHECK;
 
+/*
+ * Limits what an interface of this namespace sends, in bytes a second with all headers, by a token
+ * bucket (sch_tbf); 0 takes the limit away, and none there is fine. ENOTSUP where the kernel has no
+ * such thing.
+ */
+int link_limit(struct netlink *nl, int index, uint64_t rate, struct err *err) HULL_MUST_CHECK;
+
 /* Makes a bridge (down) with that MAC and MTU (0: the kernel's choice); one that exists already is
  * -EEXIST. */
 int link_add_bridge(struct netlink *nl, const char *name, const uint8_t mac[6], uint32_t mtu,

@@ -187,6 +187,44 @@ int network_add_machine(const struct network *net, const char *id, unsigned nth,
 	return add_machine(net, id, nth, false, err);
 }
 
+static int limit_link(struct netlink *nl, const char *name, uint64_t rate, struct err *err)
+{
+	struct link link = {0};
+
+	int r = link_get(nl, name, &link, err);
+	if (r == NETLINK_ABSENT)
+		return err_set(err, ENODEV, "interface '%s' is gone", name);
+	return r < 0 ? r : link_limit(nl, link.index, rate, err);
+}
+
+static int limit_inside(int netns_fd, unsigned nth, uint64_t rate, struct err *err)
+{
+	AUTO(auto_netlink_close) struct netlink *nl = NULL;
+	char name[NET_LINK_NAME];
+
+	(void)snprintf(name, sizeof(name), "eth%u", nth);
+	int r = netlink_open_in(netns_fd, NETLINK_ROUTE, &nl, err);
+	return r < 0 ? r : limit_link(nl, name, rate, err);
+}
+
+int network_limit(const char *id, unsigned nth, int netns_fd, const struct network_rates *rates,
+		  struct err *err)
+{
+	AUTO(auto_netlink_close) struct netlink *nl = NULL;
+	char name[NET_LINK_NAME];
+
+	network_link_name(id, nth, name);
+	if (netns_fd < 0 && rates->egress)
+		return err_set(err, ENOTSUP,
+			       "what a machine sends is limited by hull-monitor, which needs KVM");
+	int r = netlink_open(NETLINK_ROUTE, &nl, err);
+	if (r == 0)
+		r = limit_link(nl, name, rates->ingress, err);
+	if (r == 0 && netns_fd >= 0)
+		r = limit_inside(netns_fd, nth, rates->egress, err);
+	return r < 0 ? err_wrap(err, "limit network") : 0;
+}
+
 int network_take(const char *id, unsigned nth, struct err *err)
 {
 	AUTO(auto_netlink_close) struct netlink *nl = NULL;

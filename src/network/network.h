@@ -95,6 +95,20 @@ int network_add_container(const struct network *net, const char *id, unsigned nt
 int network_add_machine(const struct network *net, const char *id, unsigned nth, struct err *err)
 	HULL_MUST_CHECK;
 
+/* What may pass an interface of a workload in a second, in bytes; 0: as much as there is. */
+struct network_rates {
+	uint64_t ingress, egress; /* to the workload, from it */
+};
+
+/*
+ * Sets both limits of a workload's interface: of what comes to it at its end on the host, of what
+ * it sends at the end inside, which is in the namespace netns_fd (borrowed; -1: a machine's, whose
+ * egress cannot be limited here: ENOTSUP). After a failure one of them may be set. ENOTSUP as in
+ * link_limit() too.
+ */
+int network_limit(const char *id, unsigned nth, int netns_fd, const struct network_rates *rates,
+		  struct err *err) HULL_MUST_CHECK;
+
 /* Takes a further interface away; nothing there is fine. */
 int network_take(const char *id, unsigned nth, struct err *err) HULL_MUST_CHECK;
 

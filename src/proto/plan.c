@@ -189,6 +189,8 @@ static const struct field plan_limits_fields[] = {
 	FIELD_OF(29, FIELD_LIST, struct plan_limits, rdma, &plan_rdma_record),
 	FIELD_OF(30, FIELD_LIST, struct plan_limits, unified, &plan_text_pair_record),
 	FIELD(31, FIELD_BOOL, struct plan_limits, memory_check),
+	FIELD(32, FIELD_U64, struct plan_limits, net_ingress),
+	FIELD(33, FIELD_U64, struct plan_limits, net_egress),
 };
 const struct record plan_limits_record = RECORD(plan_limits, plan_limits_fields);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The part of a plan that cgroups carry out. */
+/* The part of a plan that may change while the workload runs: what cgroups carry out, and what its
+ * network interfaces may carry. */
 #pragma once
 
 #include <stdbool.h>
@@ -33,11 +34,19 @@ struct plan_limits {
 	struct list net_priorities; /* struct plan_pair: interface -> priority */
 	struct list rdma; /* struct plan_rdma */
 	struct list unified; /* struct plan_text_pair: v2 file -> its content */
+	uint64_t net_ingress, net_egress; /* bytes a second to the workload and from it, by each
+					     interface; UINT64_MAX: no limit */
 	bool memory_check; /* a limit below what is in use is refused, not enforced by killing */
 };
 
 /* How many whole processors the quota needs; 0: there is none. */
 uint32_t plan_limits_cpus(const struct plan_limits *l);
+
+/* A rate as those who carry it out know it: 0 is no limit. */
+static inline uint64_t plan_rate(uint64_t rate)
+{
+	return rate == UINT64_MAX ? 0 : rate;
+}
 
 /* A limit of one block device. */
 struct plan_blkio {

@@ -303,6 +303,65 @@ many_flows() { # a machine has a pair of queues for each processor where the hos
 	hull rm -f flows
 }
 check 'many flows at once come whole, by as many queues as it has' many_flows
+# --- the rates of its network ---
+# comes, goes: how many bytes come from it, and go to it, in two seconds.
+comes() {
+	from=$(timeout 2 busybox nc "$address" 8 </dev/null 2>/dev/null | wc -c)
+	echo "from it $from"
+}
+goes() {
+	before=$(hull exec rated cat /sys/class/net/eth0/statistics/rx_bytes) || return 1
+	timeout 2 busybox nc "$address" 9 </dev/zero >/dev/null 2>&1
+	to=$(($(hull exec rated cat /sys/class/net/eth0/statistics/rx_bytes) - before))
+	echo "to it $to"
+}
+answers() {
+	[ "$(timeout 5 busybox nc "$address" 8 </dev/null | head -c 1 | wc -c)" = 1 ]
+}
+slowly() { # of 512 KiB a second; where the other way cannot be limited, it is not looked at
+	goes && [ "$to" -gt 100000 ] && [ "$to" -lt 3000000 ] || return 1
+	[ -z "$egress" ] || { comes && [ "$from" -gt 100000 ] && [ "$from" -lt 3000000 ]; }
+}
+rated() {
+	egress='--network-egress 512kb'
+	[ "$HULL_ISOLATION" = container ] || on_kvm site || egress=
+	# shellcheck disable=SC2086 # two words
+	hull run -d --name rated --restart on-failure --network-ingress 512kb $egress scenario sh -c '
+		nc -ll -p 8 -e cat /dev/zero & nc -ll -p 9 -e sh -c "cat >/dev/null" &
+		while [ ! -e /tmp/end ]; do sleep 0.1; done; rm /tmp/end; exit 1' >/dev/null || return 1
+	address=$(hull inspect -f '{{.NetworkSettings.IPAddress}}' rated)
+	is "524288 ${egress:+524288}" sh -c '"$0" inspect -f "{{.HostConfig.NetworkIngress}} {{.HostConfig.NetworkEgress}}" rated | sed "s/ 0$/ /"' "$HULL" &&
+		soon answers && slowly && slow_to=$to slow_from=${from:-0}
+}
+unrated() { # the keeper, which knew the limits from the start, lets it start again
+	hull update --network-ingress 0 --network-egress 0 rated && is '0 0' hull inspect -f '{{.HostConfig.NetworkIngress}} {{.HostConfig.NetworkEgress}}' rated &&
+		goes && [ "$to" -gt $((2 * slow_to)) ] && { [ -z "$egress" ] || { comes && [ "$from" -gt $((2 * slow_from)) ]; }; } || return 1
+	hull exec rated touch /tmp/end && soon sh -c 'test "$("$0" inspect -f "{{.RestartCount}} {{.State.Status}}" rated)" = "1 running"' "$HULL" &&
+		soon answers && goes && [ "$to" -gt $((2 * slow_to)) ]
+}
+rated_again() {
+	# shellcheck disable=SC2086 # two words
+	hull update --network-ingress 512kb $egress rated && { [ "$HULL_ISOLATION" = vm ] || nic_is_rated; } && hull restart -t 0 rated &&
+		soon answers && slowly && hull rm -f rated
+}
+nic_is_rated() {
+	hull update --network-add bridge rated && ip -o link show dev "hl$(hull inspect -f '{{.Id}}' rated | cut -c 1-12)1" | grep 'qdisc tbf' &&
+		hull exec rated ip link show eth1 | grep 'qdisc tbf'
+}
+no_rates() {
+	refused "--network none it has no interface" hull run --network none --network-ingress 1m scenario true &&
+		refused "'fast' is not a size" hull update --network-egress fast site &&
+		! hull update --network-ingress 1m --cpuset-cpus 4000 site && ! ip -o link show dev "hl$(hull inspect -f '{{.Id}}' site | cut -c 1-12)" | grep 'qdisc tbf' || return 1
+	if [ "$HULL_ISOLATION" = container ]; then
+		refused '--network host it has no interface' hull run --network host --network-egress 1m scenario true
+	else
+		on_kvm site || refused 'needs KVM' hull update --network-egress 1m site
+	fi
+}
+check 'what comes to it and what it sends over its network is limited, each by itself' rated
+check 'update frees its network, also when it starts again by itself' unrated
+check 'a limit that update sets holds for further interfaces, and after a restart' rated_again
+check 'a rate that is none, or nobody can hold, is refused' no_rates
 check 'limits of what is no block device are refused' refused 'is no block device' hull update --device-read-bps /dev/null:1m site
 below=$(findmnt -n -o SOURCE -T "$tmp")
 if [ -b "$below" ]; then # elsewhere, what the store lies on has no number to be limited by

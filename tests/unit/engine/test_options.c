@@ -135,6 +135,58 @@ TEST(a_limit_of_a_device_names_a_block_device_and_a_rate)
 	EXPECT_EQ(l.blkio.n, 0);
 }
 
+static int ingress(const char *text, struct plan_limits *ret)
+{
+	return limits(&(struct limit_options){.network_ingress = text}, ret);
+}
+
+TEST(a_rate_of_the_network_is_a_size_and_0_is_asked_for)
+{
+	struct plan_limits l;
+
+	EXPECT_EQ(ingress("512kb", &l), 0);
+	EXPECT_EQ(l.net_ingress, 512 << 10);
+	EXPECT_EQ(l.net_egress, 0); /* nobody spoke of it */
+	EXPECT_EQ(ingress("0", &l), 0);
+	EXPECT(l.net_ingress == UINT64_MAX);
+	EXPECT_EQ(plan_rate(l.net_ingress), 0);
+	EXPECT_EQ(ingress("", &l), -EINVAL);
+	EXPECT_EQ(ingress("-1", &l), -EINVAL);
+	EXPECT_EQ(ingress("10000000000g", &l), -EINVAL);
+	EXPECT_EQ(limits(&(struct limit_options){.network_egress = "fast"}, &l), -EINVAL);
+	EXPECT_STR(err.msg, "--network-egress: 'fast' is not a size (512m, 2g, …)");
+}
+
+static int check_network(uint32_t kind, bool vm, uint32_t accel, const struct plan_limits *l)
+{
+	const struct plan plan = {.net.kind = kind, .machine.accel = accel};
+
+	err = ERR_INIT;
+	return limits_check_network(&plan, vm, l, &err);
+}
+
+TEST(a_rate_needs_an_interface_and_somebody_who_holds_it)
+{
+	const struct plan_limits in = {.net_ingress = 1000};
+	const struct plan_limits out = {.net_egress = 1000};
+	const struct plan_limits none = {.net_ingress = UINT64_MAX, .net_egress = UINT64_MAX};
+
+	EXPECT_EQ(check_network(NET_BRIDGE, false, 0, &out), 0);
+	EXPECT_EQ(check_network(NET_BRIDGE, true, ACCEL_KVM, &out), 0);
+	EXPECT_EQ(check_network(NET_BRIDGE, true, ACCEL_TCG, &in), 0);
+	EXPECT_EQ(check_network(NET_BRIDGE, true, ACCEL_TCG, &out), -ENOTSUP);
+	EXPECT_EQ(check_network(NET_BRIDGE, true, ACCEL_TCG, &none), 0);
+	EXPECT_EQ(check_network(NET_HOST, false, 0, &none), 0);
+	EXPECT_EQ(check_network(NET_NONE, false, 0, &(struct plan_limits){0}), 0);
+	EXPECT_EQ(check_network(NET_NONE, false, 0, &in), -EINVAL);
+	EXPECT_STR(
+		err.msg,
+		"--network-ingress: with --network none it has no interface of its own to limit");
+	EXPECT_EQ(check_network(NET_HOST, false, 0, &out), -EINVAL);
+	EXPECT_STR(err.msg,
+		   "--network-egress: with --network host it has no interface of its own to limit");
+}
+
 static int restart(const char *text, uint32_t *policy, uint32_t *max)
 {
 	err = ERR_INIT;

@@ -178,6 +178,108 @@ TEST(an_interface_comes_and_goes)
 	EXPECT_STR(interface(&m, NULL), "told nobody added an interface 'eth1'|");
 }
 
+TEST(an_interface_has_its_limits_before_anybody_inside_can_use_it)
+{
+	AUTO(plug_done) struct isolation m = machine_make();
+
+	m.net_rates[RATES_READ] = 1000;
+	m.net_rates[RATES_WRITE] = 2000;
+	(void)interface(&m, "tap0");
+	EXPECT_STR(monitor_says(NULL, "9"), "limit 9 read 1000 -+0|");
+	EXPECT_STR(monitor_says(NULL, ""), "limit 9 write 2000 -+0|");
+	EXPECT_STR(monitor_says(NULL, ""), "up 9 eth1 02:00:00:00:00:01|");
+	EXPECT_STR(agent_says(NULL), "told ok|");
+	(void)add_disk(&m);
+	EXPECT_STR(monitor_says(NULL, "7"), "show 7 /d plugged-0|");
+}
+
+TEST(an_interface_that_cannot_be_limited_goes_again)
+{
+	AUTO(plug_done) struct isolation m = machine_make();
+
+	m.net_rates[RATES_WRITE] = 2000;
+	(void)interface(&m, "tap0");
+	EXPECT_STR(monitor_says(NULL, "9"), "limit 9 write 2000 -+0|");
+	EXPECT_STR(monitor_says("no such limit", NULL), "unplug 9+0|");
+	EXPECT_STR(monitor_says(NULL, ""), "told no such limit|");
+	EXPECT(!m.plugged);
+}
+
+static const char *update(struct isolation *m, uint64_t ingress, uint64_t egress)
+{
+	plug_update(m, &(struct plan_limits){.net_ingress = ingress, .net_egress = egress}, 0, told,
+		    NULL);
+	return look();
+}
+
+TEST(every_interface_is_limited_each_way_that_was_asked_for)
+{
+	char tap[] = "tap";
+	const struct plan plan = {.machine = {.tap = tap}};
+	AUTO(plug_done) struct isolation m = machine_make();
+
+	m.plan = &plan;
+	(void)interface(&m, "tap0");
+	(void)monitor_says(NULL, "0"); /* a slot like any other */
+	(void)agent_says(NULL);
+	(void)add_disk(&m);
+	(void)monitor_says(NULL, "7");
+	(void)agent_says(NULL);
+	EXPECT_STR(update(&m, 1000, 0), "");
+	EXPECT_STR(agent_says(NULL), "limit net read 1000 -+0|");
+	EXPECT_STR(monitor_says(NULL, ""), "limit 0 read 1000 -+0|");
+	EXPECT_STR(monitor_says(NULL, ""), "told ok|");
+	EXPECT_STR(update(&m, UINT64_MAX, 500), "");
+	EXPECT_STR(agent_says(NULL), "limit net read 0 -+0|");
+	EXPECT_STR(monitor_says(NULL, ""), "limit net write 500 -+0|");
+	EXPECT_STR(monitor_says(NULL, ""), "limit 0 read 0 -+0|");
+	EXPECT_STR(monitor_says(NULL, ""), "limit 0 write 500 -+0|");
+	EXPECT_STR(monitor_says(NULL, ""), "told ok|");
+	EXPECT_EQ(m.net_rates[RATES_READ], 0);
+	EXPECT_EQ(m.net_rates[RATES_WRITE], 500);
+}
+
+TEST(a_limit_that_is_refused_is_none_for_what_comes_later)
+{
+	char tap[] = "tap";
+	const struct plan plan = {.machine = {.tap = tap}};
+	AUTO(plug_done) struct isolation m = machine_make();
+
+	m.plan = &plan;
+	m.net_rates[RATES_READ] = 7;
+	(void)update(&m, 1000, 1000);
+	(void)agent_says(NULL);
+	EXPECT_STR(monitor_says("no", NULL), "told no|");
+	EXPECT_EQ(m.net_rates[RATES_READ], 7);
+	EXPECT_EQ(m.net_rates[RATES_WRITE], 0);
+	(void)update(&m, 1000, 0);
+	EXPECT_STR(agent_says("not now"), "told not now|");
+	EXPECT_EQ(m.net_rates[RATES_READ], 7);
+}
+
+TEST(an_interface_that_goes_meanwhile_does_not_spoil_the_limits_of_the_others)
+{
+	char tap[] = "tap";
+	const struct plan plan = {.machine = {.tap = tap}};
+	AUTO(plug_done) struct isolation m = machine_make();
+
+	m.plan = &plan;
+	(void)interface(&m, "tap0");
+	(void)monitor_says(NULL, "9");
+	(void)agent_says(NULL);
+	(void)update(&m, 1000, 0);
+	(void)agent_says(NULL);
+	EXPECT_STR(monitor_says(NULL, ""), "limit 9 read 1000 -+0|");
+	ask_fn *limit = monitor_waits;
+	void *ctx = monitor_ctx;
+	(void)interface(&m, NULL);
+	(void)agent_says(NULL);
+	EXPECT_STR(monitor_says(NULL, ""), "told ok|"); /* unplugged */
+	limit(ctx, failure_of("no device '9'"), NULL);
+	EXPECT_STR(look(), "told ok|");
+	EXPECT_EQ(m.net_rates[RATES_READ], 1000);
+}
+
 TEST(what_the_monitor_refuses_never_came)
 {
 	AUTO(plug_done) struct isolation m = machine_make();

@@ -315,6 +315,59 @@ TEST(further_interfaces_are_reached_and_go_alone_or_with_the_workload)
 	EXPECT(has_link("hlbbbbbbbbbbbb"));
 }
 
+TEST(each_way_of_an_interface_is_limited_where_it_begins_and_freed)
+{
+	AUTO_WORLD struct world w;
+	struct err err = ERR_INIT;
+	struct lab_peer peer = {.address = nth(0), .port = 80};
+
+	EXPECT(world_open(&w));
+	EXPECT_EQ(network_limit(id_a, 0, w.a, &(struct network_rates){500000, 2000}, &err), 0);
+	EXPECT_EQ(lab_rate(-1, "hlaaaaaaaaaaaa"), 500000);
+	EXPECT_EQ(lab_rate(w.a, "eth0"), 2000);
+	pid_t server = lab_server(w.a, &peer); /* what is less than the limit passes */
+	int from_host = lab_in(-1, lab_ask, &peer);
+	lab_stop(server);
+	EXPECT_EQ(from_host, 0);
+
+	EXPECT_EQ(network_limit(id_a, 0, w.a, &(struct network_rates){7000, 0}, &err), 0);
+	EXPECT_EQ(lab_rate(-1, "hlaaaaaaaaaaaa"), 7000);
+	EXPECT_EQ(lab_rate(w.a, "eth0"), 0);
+	for (int i = 0; i < 2; i++) /* what has none is free too */
+		EXPECT_EQ(network_limit(id_a, 0, w.a, &(struct network_rates){0}, &err), 0);
+	EXPECT_EQ(lab_rate(-1, "hlaaaaaaaaaaaa"), 0);
+	EXPECT_EQ(lab_rate(w.a, "eth0"), 0);
+}
+
+TEST(a_machines_tap_is_limited_and_freed)
+{
+	struct err err = ERR_INIT;
+	struct network net = net0();
+
+	EXPECT(lab_enter());
+	EXPECT_EQ(network_attach_machine(&net, id_b, false, &err), 0);
+	EXPECT_EQ(network_limit(id_b, 0, -1, &(struct network_rates){500000, 0}, &err), 0);
+	EXPECT_EQ(lab_rate(-1, "hlbbbbbbbbbbbb"), 500000);
+	EXPECT_EQ(network_limit(id_b, 0, -1, &(struct network_rates){0, 1}, &err), -ENOTSUP);
+	EXPECT_EQ(lab_rate(-1, "hlbbbbbbbbbbbb"), 500000);
+	err = ERR_INIT;
+	EXPECT_EQ(network_limit(id_b, 0, -1, &(struct network_rates){0}, &err), 0);
+	EXPECT_EQ(lab_rate(-1, "hlbbbbbbbbbbbb"), 0);
+	EXPECT_EQ(network_limit(id_b, 0, -1, &(struct network_rates){0}, &err), 0);
+}
+
+TEST(an_interface_that_is_gone_cannot_be_limited)
+{
+	AUTO_WORLD struct world w;
+	struct err err = ERR_INIT;
+
+	EXPECT(world_open(&w));
+	EXPECT_EQ(network_limit(id_b, 0, -1, &(struct network_rates){1000, 0}, &err), -ENODEV);
+	EXPECT_STR(err.msg, "limit network: interface 'hlbbbbbbbbbbbb' is gone");
+	err = ERR_INIT;
+	EXPECT_EQ(network_limit(id_a, 1, w.a, &(struct network_rates){1000, 0}, &err), -ENODEV);
+}
+
 TEST(a_workload_is_attached_again_over_what_its_earlier_life_left)
 {
 	struct err err = ERR_INIT;
