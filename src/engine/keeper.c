@@ -249,6 +249,32 @@ static void finish(struct keeper *k)
 	loop_stop(k->loop);
 }
 
+static int read_record(int dirfd, const char *name, const struct record *type, void *obj,
+		       struct err *err)
+{
+	AUTO_BUF struct buf bytes = BUF_INIT;
+
+	int r = file_read(dirfd, name, RECORD_MAX, &bytes, err);
+	if (r == 0)
+		r = record_decode(type, bytes.data, bytes.len, obj, err);
+	return r < 0 ? err_wrap(err, "read '%s'", name) : 0;
+}
+
+/* Which may have been changed by `hull update` since it began. */
+static void heed_policy(struct keeper *k)
+{
+	struct keeper_orders orders = {0};
+	struct err err = ERR_INIT;
+
+	if (read_record(k->dir_fd, "orders", &keeper_orders_record, &orders, &err) < 0) {
+		complain(k, &err); /* it keeps to the one it had */
+		return;
+	}
+	k->orders.restart = orders.restart;
+	k->orders.restart_max = orders.restart_max;
+	record_done(&keeper_orders_record, &orders);
+}
+
 static bool restart_wanted(const struct keeper *k)
 {
 	if (k->stopping)
@@ -264,17 +290,6 @@ static bool restart_wanted(const struct keeper *k)
 		return true;
 	}
 	return false;
-}
-
-static int read_record(int dirfd, const char *name, const struct record *type, void *obj,
-		       struct err *err)
-{
-	AUTO_BUF struct buf bytes = BUF_INIT;
-
-	int r = file_read(dirfd, name, RECORD_MAX, &bytes, err);
-	if (r == 0)
-		r = record_decode(type, bytes.data, bytes.len, obj, err);
-	return r < 0 ? err_wrap(err, "read '%s'", name) : 0;
 }
 
 /* What `hull update` changed since the plan was read holds for the lives that follow. */
@@ -326,6 +341,7 @@ static void on_drained(void *ctx)
 	struct err err = ERR_INIT;
 
 	k->status.finished_ns = now_ns();
+	heed_policy(k);
 	if (restart_wanted(k)) {
 		if (k->log && log_flush(k->log, &err) < 0)
 			complain(k, &err);

@@ -452,12 +452,17 @@ check 'inspect says that memory was out' is true hull inspect -f '{{.State.OOMKi
 check 'restart on-failure starts it again' sh -c '"$0" run -d --network none --name again --restart on-failure:2 scenario sh -c "exit 3" >/dev/null 2>&1
 	"$0" wait again' "$HULL"
 check 'the number of restarts is kept' soon sh -c 'test "$("$0" inspect -f "{{.RestartCount}}" again)" = 2' "$HULL"
+policy_changes() { # for the life that is going on
+	hull run -d --network none --name later --restart no scenario sh -c 'while [ ! -e /over ]; do sleep 0.1; done; exit 3' &&
+		hull update --restart on-failure:1 later && hull exec later touch /over && soon is '1 exited' hull inspect -f '{{.RestartCount}} {{.State.Status}}' later
+}
+check 'a policy that update gives holds for the life that is going on' policy_changes
 check 'create makes it without starting it' sh -c '"$0" create --name made --network none scenario echo made >/dev/null 2>&1 &&
 	test "$("$0" inspect -f "{{.State.Status}}" made)" = created' "$HULL"
 check 'start -a shows what it writes' is made hull start -a made
 check '--network host has the host'\''s interfaces' network_host
 check 'an image without a command given runs its own' is 'from the image' hull run --rm --network none scenario
-check 'rm takes several' status 0 hull rm oom again made
+check 'rm takes several' status 0 hull rm oom again made later
 
 # kill -9 of the keeper: the next command repairs.
 lost() {
