@@ -341,7 +341,8 @@ static void on_drained(void *ctx)
 	struct err err = ERR_INIT;
 
 	k->status.finished_ns = now_ns();
-	heed_policy(k);
+	if (!k->stopping)
+		heed_policy(k);
 	if (restart_wanted(k)) {
 		if (k->log && log_flush(k->log, &err) < 0)
 			complain(k, &err);

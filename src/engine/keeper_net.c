@@ -169,8 +169,8 @@ static int add_limited(const struct keeper_net *n, unsigned nth, uint32_t ip, in
 	if (r < 0)
 		return r;
 	r = limit_new(n, nth, netns, err);
-	if (r < 0 && network_take(n->id, nth, &ignored) < 0)
-		return r;
+	if (r < 0)
+		(void)!network_take(n->id, nth, &ignored);
 	return r;
 }
 
@@ -229,8 +229,8 @@ int keeper_net_limit(struct keeper_net *n, const struct network_rates *rates, in
 	int r = n->monitored ? 0 : limit_all(n, rates, netns, err);
 	if (r == 0)
 		n->rates = *rates;
-	else if (limit_all(n, &n->rates, netns, &ignored) < 0)
-		return r;
+	else
+		(void)!limit_all(n, &n->rates, netns, &ignored);
 	return r;
 }
 
