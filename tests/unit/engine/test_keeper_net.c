@@ -97,7 +97,6 @@ TEST(what_changes_changes_for_all_interfaces)
 
 TEST(a_change_that_fails_half_way_leaves_all_as_it_was)
 {
-	AUTO(auto_netlink_close) struct netlink *nl = NULL;
 	AUTO(subject_done) struct subject s;
 	struct err err = ERR_INIT;
 
