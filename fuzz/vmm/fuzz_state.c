@@ -6,6 +6,7 @@
  * the input fills too.
  */
 #include <fcntl.h>
+#include <linux/fuse.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -19,9 +20,11 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/loop.h"
+#include "proto/share.h"
 #include "vmm/arch.h"
 #include "vmm/balloon.h"
 #include "vmm/block.h"
+#include "vmm/fs.h"
 #include "vmm/hotmem.h"
 #include "vmm/net.h"
 #include "vmm/port.h"
@@ -33,7 +36,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
 static const struct state_form form = {"hullvmst", 1, "machine"};
 
-enum { SECTORS = 32, DEVICES = 6, FILLED = 0x20000 };
+enum { SECTORS = 32, DEVICES = 7, FILLED = 0x20000 };
 
 struct world {
 	struct gmem *mem;
@@ -44,9 +47,10 @@ struct world {
 	struct balloon balloon;
 	struct hotmem hotmem;
 	struct net net;
+	struct fs fs;
 	struct ports ports;
 	struct virtio *devices[DEVICES];
-	int file, host, stream, peer;
+	int file, host, stream, peer, share, other;
 };
 
 static void make_network(struct world *w)
@@ -60,6 +64,25 @@ static void make_network(struct world *w)
 	w->stream = pair[0];
 	w->peer = pair[1];
 	if (net_init(&w->net, &config, w->loop, w->mem, &err) < 0)
+		abort();
+}
+
+/* With a share whose answer is there before it is asked: that it was made from state 0. */
+static void make_share(struct world *w)
+{
+	const struct {
+		struct fuse_out_header head;
+		struct share_state_out state;
+	} answer = {.head = {.len = sizeof(answer.head) + sizeof(answer.state), .unique = 1}};
+	struct err err = ERR_INIT;
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
+		abort();
+	w->share = pair[0];
+	w->other = pair[1];
+	if (send(w->other, &answer, answer.head.len, 0) != (ssize_t)answer.head.len ||
+	    fs_init(&w->fs, w->share, "share", w->loop, w->mem, &err) < 0)
 		abort();
 }
 
@@ -80,8 +103,9 @@ static void make(struct world *w, uint8_t first)
 		abort();
 	w->host = pair[0];
 	make_network(w);
-	struct virtio *const all[] = {&w->disk.v,    &w->port.v,   &w->rng,
-				      &w->balloon.v, &w->hotmem.v, &w->net.v};
+	make_share(w);
+	struct virtio *const all[] = {&w->disk.v,   &w->port.v, &w->rng, &w->balloon.v,
+				      &w->hotmem.v, &w->net.v,  &w->fs.v};
 	for (size_t i = 0; i < DEVICES; i++)
 		w->devices[i] = all[(i + first) % DEVICES];
 }
@@ -94,12 +118,15 @@ static void done(struct world *w)
 	balloon_done(&w->balloon);
 	hotmem_done(&w->hotmem);
 	net_done(&w->net);
+	fs_done(&w->fs);
 	ports_done(&w->ports);
 	loop_free(w->loop);
 	auto_close(&w->file);
 	auto_close(&w->host);
 	auto_close(&w->stream);
 	auto_close(&w->peer);
+	auto_close(&w->share);
+	auto_close(&w->other);
 }
 
 /* What is right of a state is loaded, and goes on; processors have no KVM here. */

@@ -50,11 +50,9 @@ struct virtio_ops {
 	/* The driver wrote n bytes at `at` of the configuration, inside of it. NULL: it may not. */
 	void (*configure)(struct virtio *v, size_t at, const void *bytes, size_t n);
 	/* What this kind adds to a written state, and takes from one into a new device, which it
-	 * judges. NULL: a machine with such a device cannot be written down, `no_save` tells why.
-	 */
+	 * judges. NULL: a machine with such a device cannot be written down. */
 	void (*save)(struct virtio *v, struct buf *to);
 	int (*load)(struct virtio *v, struct state_reader *from, struct err *err);
-	const char *no_save; /* NULL: it just cannot */
 	/* Its configuration is nothing that the guest knows it by, and comes from the state. */
 	bool config_is_state;
 };

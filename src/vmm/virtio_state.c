@@ -76,8 +76,7 @@ static int load_queue(struct virtio *v, struct queue *q, struct state_reader *fr
 int virtio_save(struct virtio *v, struct buf *to, struct err *err)
 {
 	if (!v->ops->save)
-		return err_set(err, EOPNOTSUPP, "%s",
-			       v->ops->no_save ? v->ops->no_save : "it cannot be written down");
+		return err_set(err, EOPNOTSUPP, "it cannot be written down");
 	buf_le32(to, v->ops->id);
 	state_put_flag(to, v->absent);
 	buf_le64(to, v->offered);
@@ -147,8 +146,7 @@ static int load_registers(struct virtio *v, struct state_reader *from, struct er
 int virtio_load(struct virtio *v, struct state_reader *from, struct err *err)
 {
 	if (!v->ops->load)
-		return err_set(err, EOPNOTSUPP, "%s",
-			       v->ops->no_save ? v->ops->no_save : "it cannot be brought back");
+		return err_set(err, EOPNOTSUPP, "it cannot be brought back");
 	int r = load_identity(v, from, err);
 	if (r == 0)
 		r = load_registers(v, from, err);
