@@ -51,18 +51,22 @@ class Share:
         self.said, said = os.pipe()
         self.pid = os.fork()
         if self.pid == 0:
-            words = ['hull-share', '10', '11']
-            os.dup2(theirs.fileno(), 10)
-            os.dup2(os.open('/proc/self/fd', os.O_PATH | os.O_DIRECTORY), 11)
-            if state:
-                os.dup2(os.open(state, os.O_RDONLY), 12)
-                words.append('12')
-            os.dup2(said, 2)
-            os.chroot(root)
-            os.chdir('/')
-            os.execve(program, words, {})
+            try:
+                self.become(program, [theirs.fileno(), os.open('/proc/self/fd', os.O_PATH | os.O_DIRECTORY)], state, root, said)
+            finally:
+                os._exit(127)
         for fd in (theirs.detach(), program, said):
             os.close(fd)
+
+    @staticmethod
+    def become(program, fds, state, root, said):
+        """By numbers that are nobody else's."""
+        os.dup2(said, 2)
+        fds += [os.open(state, os.O_RDONLY)] if state else []
+        words = [str(fcntl.fcntl(fd, fcntl.F_DUPFD, 100)) for fd in fds]
+        os.chroot(root)
+        os.chdir('/')
+        os.execve(program, ['hull-share'] + words, {})
 
     def ended(self):
         """What it said, once the machine is gone."""
