@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a keeper's workload may carry over its network: set at each start, changed while it runs,
  * for all its interfaces. */
-#include "../network/lab.h"
+#include "../network/rate.h"
 
 #include "engine/keeper_net.h"
 #include "proto/control.h"
