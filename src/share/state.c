@@ -307,6 +307,19 @@ static int open_again(int place, bool is_dir, uint32_t flags)
 	return open(link, (int)flags | O_CLOEXEC | O_NOCTTY);
 }
 
+/*
+ * What was read first tells the file system where a listing stands. ext4 (dx_readdir()) that is
+ * asked for the end first has nothing for the beginning, once; so it is asked for the beginning.
+ */
+static DIR *open_listing(int fd)
+{
+	DIR *dir = fdopendir(fd);
+
+	if (dir)
+		(void)readdir(dir);
+	return dir;
+}
+
 static int load_handle(int root, struct state_reader *from, struct err *err)
 {
 	uint64_t id = state_take64(from);
@@ -328,7 +341,7 @@ static int load_handle(int root, struct state_reader *from, struct err *err)
 	AUTO_CLOSE int fd = open_again(place, is_dir, flags);
 	if (fd < 0)
 		return err_sys(err, "open file '%.256s' again", path);
-	DIR *dir = is_dir ? fdopendir(fd) : NULL;
+	DIR *dir = is_dir ? open_listing(fd) : NULL;
 	if (is_dir && !dir)
 		return err_sys(err, "open folder '%.256s' again", path);
 	int code = handle_restore(id, TAKE_FD(fd), dir);
