@@ -44,22 +44,51 @@ struct listing {
 	bool plus; /* each entry is looked up as well */
 };
 
-/* How much room the entry took, more than there is left when it did not fit; 0: it is gone
- * already. */
-static size_t add_entry(const struct listing *l, const struct dirent *e)
+/* Adds the entry, unless it is gone already; false: there is no room for it. */
+static bool add_entry(struct listing *l, const struct dirent *e)
 {
 	struct fuse_entry_param p = {.attr.st_ino = e->d_ino,
 				     .attr.st_mode = (mode_t)DTTOIF(e->d_type)};
 	bool dots = strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0;
+	size_t n = l->plus ? fuse_add_direntry_plus(l->req, NULL, 0, e->d_name, NULL, 0)
+			   : fuse_add_direntry(l->req, NULL, 0, e->d_name, NULL, 0);
 
+	if (n > l->left) /* before it is looked up, which counts */
+		return false;
 	if (!l->plus)
-		return fuse_add_direntry(l->req, l->at, l->left, e->d_name, &p.attr, e->d_off);
-	if (!dots && lookup_entry(l->folder, e->d_name, &p) != 0)
-		return 0;
-	size_t n = fuse_add_direntry_plus(l->req, l->at, l->left, e->d_name, &p, e->d_off);
-	if (n > l->left && !dots) /* it will be told again, and then counts */
-		node_forget(p.ino, 1);
-	return n;
+		(void)fuse_add_direntry(l->req, l->at, n, e->d_name, &p.attr, e->d_off);
+	else if (dots || lookup_entry(l->folder, e->d_name, &p) == 0)
+		(void)fuse_add_direntry_plus(l->req, l->at, n, e->d_name, &p, e->d_off);
+	else
+		n = 0;
+	l->at += n;
+	l->left -= n;
+	return true;
+}
+
+/* Adds what there is from `offset` on and finds room. 0 or errno. What does not find room is kept:
+ * to go to a place makes a file system begin anew. */
+static int add_entries(struct listing *l, struct handle *h, off_t offset)
+{
+	const struct dirent *e = h->kept_at == offset ? h->kept : NULL;
+	off_t at = offset;
+
+	h->kept = NULL;
+	if (!e)
+		seekdir(h->dir, offset);
+	for (;;) {
+		errno = 0;
+		e = e ? e : readdir(h->dir);
+		if (!e)
+			return errno;
+		if (!add_entry(l, e))
+			break;
+		at = e->d_off;
+		e = NULL;
+	}
+	h->kept = e;
+	h->kept_at = at;
+	return 0;
 }
 
 static void list(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
@@ -69,7 +98,6 @@ static void list(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 	AUTO_NODE struct node *folder = node_get(ino);
 	AUTO_HANDLE struct handle *h = handle_get(fi->fh, true);
 	struct listing l = {.req = req, .folder = folder, .at = bytes, .plus = plus};
-	int code = 0;
 
 	if (!h || !folder || folder->type != S_IFDIR) {
 		(void)fuse_reply_err(req, EBADF);
@@ -77,20 +105,7 @@ static void list(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 	}
 	l.left = size < sizeof(bytes) ? size : sizeof(bytes);
 	(void)pthread_mutex_lock(&h->reading);
-	seekdir(h->dir, offset);
-	for (;;) {
-		errno = 0;
-		const struct dirent *e = readdir(h->dir);
-		if (!e) {
-			code = errno;
-			break;
-		}
-		size_t n = add_entry(&l, e);
-		if (n > l.left)
-			break;
-		l.at += n;
-		l.left -= n;
-	}
+	int code = add_entries(&l, h, offset);
 	(void)pthread_mutex_unlock(&h->reading);
 	/* an error is told when there is nothing else to tell */
 	if (code && l.at == bytes)

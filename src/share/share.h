@@ -81,7 +81,10 @@ int node_restore(uint64_t id, int fd, const struct stat *st, uint64_t n_lookups)
 struct handle {
 	int fd; /* owned, or the stream's */
 	void *dir; /* DIR *, owned; NULL: a file */
-	pthread_mutex_t reading; /* of the stream */
+	pthread_mutex_t reading; /* of the stream, and what follows */
+	const void *kept; /* struct dirent, the stream's: read, and not told yet; NULL: none */
+	int64_t kept_at; /* the place in the listing that it has */
+	bool offered; /* to the monitor; atomic */
 	unsigned users; /* under the tables' lock: the table, and who has not put it back */
 };
 
