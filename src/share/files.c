@@ -44,22 +44,19 @@ int setid_drop(int fd)
 	return chmod(path, (st.st_mode & 07777) & ~bits);
 }
 
-/* A file that is only read: nothing is to be flushed, and the monitor may read it by itself. */
-static void offer_reading(struct node *n, const struct handle *h, struct fuse_file_info *fi)
+/* With this answer goes the file, once, so that the monitor may read and write it by itself; but
+ * none whose writes wait for storage. */
+static void offer(struct handle *h, const struct fuse_file_info *fi)
 {
-	struct stat st;
-
-	fi->keep_cache = fstat(h->fd, &st) == 0 && node_unchanged(n, &st);
-	if ((fi->flags & O_ACCMODE) != O_RDONLY)
-		return;
-	fi->noflush = 1;
-	share_pass(h->fd);
+	if (!(fi->flags & O_DSYNC) && !__atomic_exchange_n(&h->offered, true, __ATOMIC_RELAXED))
+		share_pass(h->fd);
 }
 
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	AUTO_NODE struct node *n = node_get(ino);
 	char path[16];
+	struct stat st;
 
 	if (!n || n->type != S_IFREG) {
 		(void)fuse_reply_err(req, n ? EINVAL : ESTALE);
@@ -76,7 +73,9 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		(void)fuse_reply_err(req, errno);
 		return;
 	}
-	offer_reading(n, h, fi);
+	fi->keep_cache = fstat(h->fd, &st) == 0 && node_unchanged(n, &st);
+	fi->noflush = (fi->flags & O_ACCMODE) == O_RDONLY;
+	offer(h, fi);
 	if (fuse_reply_open(req, fi) < 0)
 		handle_close(fi->fh, false);
 }
@@ -119,6 +118,8 @@ static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
 	int code = lookup_entry(p, name, &e);
 	if (code)
 		(void)fuse_reply_err(req, code);
+	else
+		offer(h, fi);
 	if (code || fuse_reply_create(req, &e, fi) < 0)
 		handle_close(fi->fh, false);
 }
@@ -132,6 +133,7 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 	(void)ino;
 	if (!h)
 		return;
+	offer(h, fi);
 	ssize_t n = pread(h->fd, bytes, size < sizeof(bytes) ? size : sizeof(bytes), offset);
 	if (n < 0)
 		(void)fuse_reply_err(req, errno);
@@ -147,6 +149,7 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t s
 	(void)ino;
 	if (!h)
 		return;
+	offer(h, fi);
 	bool ready = !share_drops_setid() || setid_drop(h->fd) == 0;
 	ssize_t n = ready ? pwrite(h->fd, bytes, size, offset) : -1;
 	if (n < 0)

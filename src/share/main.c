@@ -120,6 +120,8 @@ int main(int argc, char **argv)
 	/* started from a descriptor, it would be called by its number */
 	(void)prctl(PR_SET_NAME, "hull-share");
 	(void)sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
+	/* a file that may not grow is that write's failure */
+	(void)sigaction(SIGXFSZ, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
 	if (run(argv, &err) < 0) {
 		(void)fprintf(stderr, "hull-share: %s\n", err.msg);
 		return 1;

@@ -46,6 +46,8 @@ static const struct {
 	{SYS_recvfrom, ROLE(SHARE), 0}, /* how its answer begins */
 	{SYS_recvmsg, ROLE(SHARE), 0}, /* the answer, with the file that was opened */
 	{SYS_preadv2, ROLE(SHARE), 0}, /* reading such a file */
+	{SYS_fstat, ROLE(SHARE), 0}, /* whether writing it changes more than its content */
+	{SYS_pwritev, ROLE(SHARE), 0}, /* writing it */
 	{SYS_close, ROLE(SHARE), 0}, /* which the guest has closed */
 	{SYS_epoll_ctl, ROLE(MAIN) | ROLE(SHARE),
 	 0}, /* whether channel, tap, stream, share are waited for */

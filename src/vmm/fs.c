@@ -14,6 +14,8 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -33,6 +35,7 @@ struct fs_request {
 	uint64_t unique; /* the guest's number */
 	uint32_t opcode; /* 0: free */
 	bool wide; /* its answer may be more than NARROW bytes */
+	uint64_t handle; /* that it reads or writes; 0: none */
 	uint32_t generation;
 	struct chain chain;
 };
@@ -170,8 +173,10 @@ static int64_t say(struct fs *f, const struct chain *c, struct fuse_in_header *h
 	return silent ? 0 : refuse(c, unique, sent < 0 ? ENOTCONN : 0);
 }
 
-/* Hands the message to the share, and keeps the chain until it answers. */
-static int64_t ask(struct fs *f, const struct chain *c, struct fuse_in_header *head)
+/* Hands the message, which reads or writes `handle` if any, to the share, and keeps the chain until
+ * it answers. */
+static int64_t ask(struct fs *f, const struct chain *c, struct fuse_in_header *head,
+		   uint64_t handle)
 {
 	uint64_t unique = head->unique;
 
@@ -189,6 +194,7 @@ static int64_t ask(struct fs *f, const struct chain *c, struct fuse_in_header *h
 	f->n_free--;
 	r->unique = unique;
 	r->opcode = head->opcode;
+	r->handle = handle;
 	chain_copy(&r->chain, c);
 	r->wide = c->in_bytes > NARROW;
 	f->n_wide += r->wide;
@@ -229,29 +235,25 @@ static int64_t forget(struct fs *f, const struct chain *c, uint64_t node)
 	return 0;
 }
 
-/* Reads what the host has in memory; bytes, or -1 when that is the share's to do. */
-static int64_t read_here(struct fs *f, const struct chain *c)
+/* Reads what the host has in memory; bytes, or -EAGAIN: that is the share's to do. */
+static int64_t read_here(struct fs *f, const struct chain *c, const struct fuse_read_in *in)
 {
 	struct iovec iov[QUEUE_MAX];
-	struct fuse_read_in in;
 	size_t done = 0;
 
-	if (chain_read(c, sizeof(struct fuse_in_header), &in, sizeof(in)) != sizeof(in) ||
-	    c->in_bytes < sizeof(struct fuse_out_header))
-		return -1;
-	int fd = fs_files_get(&f->files, in.fh);
+	int fd = fs_files_get(&f->files, in->fh);
 	size_t room = c->in_bytes - sizeof(struct fuse_out_header);
-	size_t size = in.size < room ? in.size : room;
-	if (fd < 0 || in.offset > (uint64_t)INT64_MAX - size)
-		return -1;
+	size_t size = in->size < room ? in->size : room;
+	if (fd < 0 || in->offset > (uint64_t)INT64_MAX - size)
+		return -EAGAIN;
 	while (done < size) {
 		size_t n = chain_part(c, true, sizeof(struct fuse_out_header) + done, size - done,
 				      iov);
-		ssize_t r = preadv2(fd, iov, (int)n, (off_t)(in.offset + done), RWF_NOWAIT);
+		ssize_t r = preadv2(fd, iov, (int)n, (off_t)(in->offset + done), RWF_NOWAIT);
 		if (r < 0 && errno == EOPNOTSUPP) /* of this file system it will never be known */
-			fs_files_drop(&f->files, in.fh);
+			fs_files_drop(&f->files, in->fh);
 		if (r < 0)
-			return -1;
+			return -EAGAIN;
 		if (r == 0) /* nothing more in the file, which a wait would not change */
 			break;
 		done += (size_t)r;
@@ -261,14 +263,56 @@ static int64_t read_here(struct fs *f, const struct chain *c)
 
 static int64_t read_file(struct fs *f, const struct chain *c, struct fuse_in_header *head)
 {
-	int64_t n = read_here(f, c);
+	struct fuse_read_in in;
 
+	if (chain_read(c, sizeof(*head), &in, sizeof(in)) != sizeof(in) ||
+	    c->in_bytes < sizeof(struct fuse_out_header))
+		return ask(f, c, head, 0);
+	int64_t n = read_here(f, c, &in);
 	if (n < 0)
-		return ask(f, c, head);
+		return ask(f, c, head, in.fh);
 	struct fuse_out_header out = {.len = (uint32_t)(sizeof(out) + (size_t)n),
 				      .unique = head->unique};
 	(void)chain_write(c, 0, &out, sizeof(out));
 	return out.len;
+}
+
+/* Writes into the host's memory, as disks do; bytes or -errno, -EAGAIN: that is the share's to do,
+ * as it is while set-user-id bits are there, which go or stay by who writes. */
+static int64_t write_here(struct fs *f, const struct chain *c, const struct fuse_write_in *in)
+{
+	const size_t before = sizeof(struct fuse_in_header) + sizeof(*in);
+	struct iovec iov[QUEUE_MAX];
+	struct stat st;
+
+	int fd = fs_files_get(&f->files, in->fh);
+	if (fd < 0 || in->size != c->out_bytes - before || in->size == 0 ||
+	    in->offset > (uint64_t)INT64_MAX - in->size)
+		return -EAGAIN;
+	/* the C library would take a call that can do more */
+	if (syscall(SYS_fstat, fd, &st) < 0 || st.st_mode & (S_ISUID | S_ISGID))
+		return -EAGAIN;
+	size_t n = chain_part(c, false, before, in->size, iov);
+	ssize_t r = pwritev(fd, iov, (int)n, (off_t)in->offset);
+	return r < 0 ? -errno : r;
+}
+
+static int64_t write_file(struct fs *f, const struct chain *c, struct fuse_in_header *head)
+{
+	struct fuse_write_in in;
+
+	if (chain_read(c, sizeof(*head), &in, sizeof(in)) != sizeof(in))
+		return ask(f, c, head, 0);
+	int64_t n = write_here(f, c, &in);
+	if (n == -EAGAIN)
+		return ask(f, c, head, in.fh);
+	if (n < 0)
+		return refuse(c, head->unique, (int)-n);
+	struct {
+		struct fuse_out_header head;
+		struct fuse_write_out out;
+	} m = {{.len = sizeof(m), .unique = head->unique}, {.size = (uint32_t)n}};
+	return (int64_t)chain_write(c, 0, &m, sizeof(m));
 }
 
 static void forget_file(struct fs *f, const struct chain *c)
@@ -297,11 +341,13 @@ static int64_t serve_chain(struct virtio *v, const struct chain *c)
 		return refuse(c, in.unique, ENOSYS);
 	if (in.opcode == FUSE_READ)
 		return read_file(f, c, &in);
+	if (in.opcode == FUSE_WRITE)
+		return write_file(f, c, &in);
 	if (in.opcode == FUSE_FORGET)
 		return forget(f, c, in.nodeid);
 	if (in.opcode == FUSE_RELEASE)
 		forget_file(f, c);
-	return silent || is_farewell(in.opcode) ? say(f, c, &in) : ask(f, c, &in);
+	return silent || is_farewell(in.opcode) ? say(f, c, &in) : ask(f, c, &in, 0);
 }
 
 static void serve(struct virtio *v)
@@ -320,16 +366,18 @@ static void serve(struct virtio *v)
 
 /* --- from the share --- */
 
-/* Keeps the descriptor (taken; -1: none came) of a file that was opened, by the handle it got. */
-static void note_file(struct fs *f, uint32_t opcode, const struct answer *a, int fd)
+/* Keeps the descriptor (taken; -1: none came) of a file that was opened, by the handle it got, or
+ * of one that is read or written. r: what was asked; NULL: nobody knows. */
+static void note_file(struct fs *f, const struct fs_request *r, const struct answer *a, int fd)
 {
+	uint32_t opcode = r ? r->opcode : 0;
 	bool opened = opcode == FUSE_OPEN && a->head.len == sizeof(a->head) + sizeof(a->open);
 	bool created = opcode == FUSE_CREATE && a->head.len == sizeof(a->head) + sizeof(a->create);
 
 	if (opened || created)
 		fs_files_put(&f->files, opened ? a->open.fh : a->create.open.fh, fd);
 	else if (fd >= 0)
-		(void)close(fd);
+		fs_files_put(&f->files, r ? r->handle : 0, fd);
 }
 
 static int passed_fd(struct msghdr *message)
@@ -403,7 +451,7 @@ static int receive(struct fs *f)
 	bool sound = n >= (ssize_t)sizeof(a.head) && (size_t)n == a.head.len;
 	struct fs_request *r = sound ? request_of(f, a.head.unique) : NULL;
 	bool fits = r && a.head.len <= r->chain.in_bytes;
-	note_file(f, fits ? r->opcode : 0, &a, fd);
+	note_file(f, fits ? r : NULL, &a, fd);
 	if (!r) /* asked before a reset */
 		return sound ? 1 : -1;
 	a.head.unique = r->unique;

@@ -2,8 +2,8 @@
 /*
  * A file system device (virtio 1.2 section 5.11). Whole FUSE messages go to hull-share over a
  * socket that keeps their bounds, and its answers come back in any order. With the answer to an
- * open for reading comes the file's descriptor: what the host has of it in memory is read here,
- * straight into the guest's buffers; what takes waiting is the share's.
+ * open comes the file's descriptor: what the host has of it in memory is read here, straight into
+ * the guest's buffers, and written straight out of them; what takes waiting is the share's.
  */
 #pragma once
 

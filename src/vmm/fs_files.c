@@ -17,13 +17,14 @@ void fs_files_put(struct fs_files *t, uint64_t handle, int fd)
 {
 	size_t i = handle % FS_FILES_MAX;
 
+	if (handle == 0) {
+		if (fd >= 0)
+			(void)close(fd);
+		return;
+	}
 	fs_files_drop(t, t->files[i].handle);
 	if (fd < 0)
 		return;
-	if (handle == 0) {
-		(void)close(fd);
-		return;
-	}
 	t->files[i].handle = handle;
 	t->files[i].fd = fd;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Descriptors of files that the guest has open for reading, by the handles that hull-share gave
- * them: a cache, for whoever is not found here is read through the share. Not locked.
+ * Descriptors of files that the guest has open, by the handles that hull-share gave them: a cache,
+ * for whoever is not found here is read and written through the share. Not locked.
  */
 #pragma once
 

@@ -392,6 +392,8 @@ int main(int argc, char **argv)
 	/* one heap for all threads, which need none */
 	(void)mallopt(M_ARENA_MAX, 1);
 	(void)sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
+	/* a file that may not grow is that write's failure */
+	(void)sigaction(SIGXFSZ, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
 	int r = take_options(&o, argc, argv, &err);
 	if (r == 0)
 		r = vmm_run(&o.vmm, &report, &err);

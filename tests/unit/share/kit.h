@@ -25,6 +25,7 @@ struct kit {
 	struct fuse_out_header head;
 	size_t n; /* of `body` */
 	uint8_t *body; /* the answer's, static */
+	int file; /* that came with it, owned; -1: none */
 	int complaint; /* what the share says before it serves */
 };
 

@@ -167,6 +167,10 @@ TEST(the_guests_numbers_are_the_same_files_afterwards)
 	EXPECT_EQ(kit_go_on(&k, state), 0);
 	EXPECT_EQ(ask_state(&k), 0);
 	EXPECT_EQ(checksum(&k), sum);
+	EXPECT(reads(&k, fh, "second"));
+	EXPECT_EQ(fcntl(k.file, F_GETFL) & O_ACCMODE, O_RDWR); /* for the monitor, which has none */
+	EXPECT(reads(&k, fh, "second"));
+	EXPECT_EQ(k.file, -1);
 	EXPECT_EQ(inode(&k, two), inode_of(&k, "folder/two"));
 	EXPECT_EQ(inode(&k, folder), inode_of(&k, "folder"));
 	EXPECT_EQ(inode(&k, link), inode_of(&k, "link"));

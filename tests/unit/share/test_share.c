@@ -163,11 +163,40 @@ TEST(what_the_guests_user_makes_is_theirs)
 	EXPECT_EQ(st.st_uid, 0);
 }
 
+/* How many names but dots the next answer has from in->offset on, which becomes the place behind
+ * them; -1: it is none. */
+static int list_some(struct kit *k, struct fuse_read_in *in)
+{
+	int names = 0;
+
+	if (kit_ask(k, FUSE_READDIRPLUS, ROOT, in, sizeof(*in), NULL, 0) != 0)
+		return -1;
+	for (size_t at = 0; at < k->n;) {
+		struct fuse_direntplus e;
+		memcpy(&e, k->body + at, sizeof(e));
+		in->offset = e.dirent.off;
+		names += e.dirent.namelen > 2;
+		at += FUSE_DIRENT_ALIGN(FUSE_NAME_OFFSET_DIRENTPLUS + e.dirent.namelen);
+	}
+	return names;
+}
+
+/* How many there are. */
+static int list_from(struct kit *k, struct fuse_read_in in, uint64_t offset)
+{
+	int names = 0;
+
+	in.offset = offset;
+	do
+		names += list_some(k, &in);
+	while (k->n > 0);
+	return names;
+}
+
 TEST(folders_are_listed_with_what_is_in_them)
 {
 	AUTO_KIT struct kit k;
 	struct fuse_open_in open_in = {.flags = O_RDONLY};
-	unsigned seen = 0;
 
 	EXPECT_EQ(kit_start(&k, 0xffffff), 0);
 	for (int i = 0; i < 100; i++) {
@@ -177,17 +206,23 @@ TEST(folders_are_listed_with_what_is_in_them)
 	}
 	EXPECT_EQ(kit_ask(&k, FUSE_OPENDIR, ROOT, &open_in, sizeof(open_in), NULL, 0), 0);
 	struct fuse_read_in in = {.fh = kit_handle(&k, 0), .size = 4096};
-	do {
-		EXPECT_EQ(kit_ask(&k, FUSE_READDIRPLUS, ROOT, &in, sizeof(in), NULL, 0), 0);
-		for (size_t at = 0; at < k.n;) {
-			struct fuse_direntplus e;
-			memcpy(&e, k.body + at, sizeof(e));
-			in.offset = e.dirent.off;
-			seen += e.dirent.namelen > 2;
-			at += FUSE_DIRENT_ALIGN(FUSE_NAME_OFFSET_DIRENTPLUS + e.dirent.namelen);
-		}
-	} while (k.n > 0);
-	EXPECT_EQ(seen, 100);
+	EXPECT_EQ(list_from(&k, in, 0), 100);
+	/* in any order */
+	int first = list_some(&k, &in);
+	uint64_t place = in.offset;
+	EXPECT(first > 0 && first < 50);
+	int second = list_some(&k, &in);
+	EXPECT(second > 0 && second < 50);
+	EXPECT_EQ(list_from(&k, in, place), 100 - first);
+	EXPECT_EQ(list_from(&k, in, place), 100 - first);
+	EXPECT_EQ(list_from(&k, in, in.offset), 100 - first - second);
+	in.size = 8; /* which not one finds room in */
+	in.offset = place;
+	EXPECT_EQ(list_some(&k, &in), 0);
+	in.size = 4096;
+	EXPECT_EQ(list_from(&k, in, place), 100 - first);
+	EXPECT_EQ(unlinkat(k.dir, "entry-number-50", 0), 0);
+	EXPECT_EQ(list_from(&k, in, 0), 99);
 }
 
 TEST(names_that_climb_or_are_none_are_refused)
@@ -295,7 +330,7 @@ TEST(nodes_and_handles_of_nobody_are_refused)
 	EXPECT(kit_stop(&k));
 }
 
-TEST(a_file_opened_for_reading_comes_with_the_answer_and_no_other)
+TEST(a_file_that_is_opened_comes_with_the_answer_unless_its_writes_wait_for_storage)
 {
 	AUTO_KIT struct kit k;
 	struct fuse_open_out out;
@@ -311,9 +346,18 @@ TEST(a_file_opened_for_reading_comes_with_the_answer_and_no_other)
 	EXPECT_EQ(pread(fd, text, 7, 0), 7);
 	EXPECT_STR(text, "content");
 	EXPECT(out.open_flags & FOPEN_NOFLUSH);
-	EXPECT_EQ(kit_open(&k, node, O_RDWR, &out), -1);
+	AUTO_CLOSE int both = kit_open(&k, node, O_RDWR | O_APPEND, &out);
+	EXPECT_EQ(fcntl(both, F_GETFL) & (O_ACCMODE | O_APPEND), O_RDWR);
 	EXPECT(!(out.open_flags & FOPEN_NOFLUSH));
-	EXPECT_EQ(kit_open(&k, node, O_WRONLY, &out), -1);
+	AUTO_CLOSE int written = kit_open(&k, node, O_WRONLY, &out);
+	EXPECT_EQ(fcntl(written, F_GETFL) & O_ACCMODE, O_WRONLY);
+	struct fuse_create_in create = {.flags = O_RDWR | O_CREAT, .mode = S_IFREG | 0640};
+	EXPECT_EQ(ASK(&k, FUSE_CREATE, ROOT, create, "made"), 0);
+	EXPECT_EQ(fcntl(k.file, F_GETFL) & O_ACCMODE, O_RDWR);
+	EXPECT_EQ(kit_open(&k, node, O_RDWR | O_DSYNC, &out), -1);
+	struct fuse_write_in in = {.fh = out.fh, .size = 1, .flags = O_RDWR | O_DSYNC};
+	EXPECT_EQ(kit_ask(&k, FUSE_WRITE, node, &in, sizeof(in), "x", 1), 0);
+	EXPECT_EQ(k.file, -1);
 	EXPECT(kit_stop(&k));
 }
 

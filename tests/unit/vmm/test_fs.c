@@ -312,18 +312,23 @@ TEST(what_waits_for_a_share_that_goes_has_failed)
 	EXPECT_EQ(answer_at(&k, ANSWER + ROOM).unique, 7000 + ANSWER + ROOM);
 }
 
-/* Opens "handle 5" as this program's own file, which memory has: an ELF. */
-static int open_five(struct kit *k)
+/* Opens "handle 5" as the file fd. */
+static int open_as(struct kit *k, int fd)
 {
 	struct fuse_open_in in = {0};
 	struct fuse_open_out out = {.fh = 5};
-	AUTO_CLOSE int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
 
-	if (fd < 0)
-		return -1;
 	offer(k, FUSE_OPEN, &in, sizeof(in), ANSWER);
 	reply(k, heard(k, FUSE_OPEN), &out, sizeof(out), fd);
 	return comes_back(k, &k->g[REQUESTS]) == 1 ? 0 : -1;
+}
+
+/* As this program's own file, which memory has: an ELF. */
+static int open_five(struct kit *k)
+{
+	AUTO_CLOSE int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+
+	return fd < 0 ? -1 : open_as(k, fd);
 }
 
 TEST(a_file_that_came_with_an_open_is_read_without_the_share)
@@ -363,6 +368,94 @@ TEST(a_file_that_came_with_an_open_is_read_without_the_share)
 	in = (struct fuse_read_in){.fh = 5, .size = 4};
 	offer(&k, FUSE_READ, &in, sizeof(in), to);
 	EXPECT(heard(&k, FUSE_READ) != 0);
+}
+
+/* A message that writes the text; `size` is what it says of its length. */
+static void offer_write(struct kit *k, uint64_t handle, uint64_t offset, const char *text,
+			uint32_t size)
+{
+	struct {
+		struct fuse_write_in in;
+		char text[16];
+	} m = {.in = {.fh = handle, .offset = offset, .size = size}};
+
+	(void)snprintf(m.text, sizeof(m.text), "%s", text);
+	offer(k, FUSE_WRITE, &m, sizeof(m.in) + strlen(text), ANSWER + ROOM);
+}
+
+/* How many bytes were written without the share; or the error, negative; 4711 when it was asked. */
+static int written_here(struct kit *k)
+{
+	struct fuse_write_out out = {0};
+
+	if (heard(k, FUSE_WRITE))
+		return 4711;
+	struct fuse_out_header head = answer_at(k, ANSWER + ROOM);
+	memcpy(&out, rig_at(k->mem, ANSWER + ROOM + sizeof(head)), sizeof(out));
+	bool sound = rig_used(&k->g[REQUESTS], NULL) == 1 && head.unique == 7000 + ANSWER + ROOM &&
+		     head.len == sizeof(head) + (head.error ? 0 : sizeof(out));
+	return !sound ? 4712 : head.error ? head.error : (int)out.size;
+}
+
+TEST(a_file_that_came_with_an_open_is_written_without_the_share)
+{
+	AUTO_KIT struct kit k;
+	char text[16] = "";
+
+	EXPECT_EQ(kit_init(&k), 0);
+	AUTO_CLOSE int fd = memfd_create("file", MFD_CLOEXEC);
+	EXPECT_EQ(open_as(&k, fd), 0);
+	offer_write(&k, 5, 2, "content", 7);
+	EXPECT_EQ(written_here(&k), 7);
+	offer_write(&k, 5, 0, "ab", 2);
+	EXPECT_EQ(written_here(&k), 2);
+	EXPECT_EQ(pread(fd, text, sizeof(text), 0), 9);
+	EXPECT_STR(text, "abcontent");
+	/* what says otherwise than it is, is judged by the share */
+	offer_write(&k, 5, 0, "no", 3);
+	EXPECT_EQ(written_here(&k), 4711);
+	offer_write(&k, 5, 0, "no", 1);
+	EXPECT_EQ(written_here(&k), 4711);
+	offer_write(&k, 5, UINT64_MAX, "no", 2);
+	EXPECT_EQ(written_here(&k), 4711);
+	offer_write(&k, 5, INT64_MAX, "no", 2);
+	EXPECT_EQ(written_here(&k), 4711);
+	offer_write(&k, 6, 0, "no", 2);
+	EXPECT_EQ(written_here(&k), 4711);
+	/* and set-user-id bits are its affair */
+	EXPECT_EQ(fchmod(fd, 04755), 0);
+	offer_write(&k, 5, 0, "no", 2);
+	EXPECT_EQ(written_here(&k), 4711);
+	EXPECT_EQ(pread(fd, text, sizeof(text), 0), 9);
+	EXPECT_STR(text, "abcontent");
+}
+
+TEST(a_write_that_fails_tells_why)
+{
+	AUTO_KIT struct kit k;
+
+	EXPECT_EQ(kit_init(&k), 0);
+	EXPECT_EQ(open_five(&k), 0); /* for reading */
+	offer_write(&k, 5, 0, "no", 2);
+	EXPECT_EQ(written_here(&k), -EBADF);
+	AUTO_CLOSE int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
+	EXPECT_EQ(open_as(&k, full), 0);
+	offer_write(&k, 5, 0, "no", 2);
+	EXPECT_EQ(written_here(&k), -ENOSPC);
+}
+
+TEST(a_file_comes_with_a_later_answer_too)
+{
+	AUTO_KIT struct kit k;
+	struct fuse_write_out out = {.size = 2};
+
+	EXPECT_EQ(kit_init(&k), 0);
+	AUTO_CLOSE int fd = memfd_create("file", MFD_CLOEXEC);
+	offer_write(&k, 5, 0, "ab", 2);
+	reply(&k, heard(&k, FUSE_WRITE), &out, sizeof(out), fd);
+	EXPECT_EQ(comes_back(&k, &k.g[REQUESTS]), 1);
+	offer_write(&k, 5, 0, "ab", 2);
+	EXPECT_EQ(written_here(&k), 2);
 }
 
 /* Offers that so many nodes from `node` on are forgotten. */
