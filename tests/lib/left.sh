@@ -24,9 +24,14 @@ left_processes() { # all but shells: this script and its callers are nothing els
 		read -r comm <"$at/comm" 2>/dev/null || continue
 		case $comm in
 		sh | timeout) ;;
-		*) echo "process ${at#/proc/} ($comm, $(sed -n 's/^State:.//p' "$at/status"))" ;;
+		*) orphan "$at" || echo "process ${at#/proc/} ($comm, $(sed -n 's/^State:.//p' "$at/status"))" ;;
 		esac
 	done 2>/dev/null
+}
+
+# orphan PROCESS: it is dead and a child of process 1, this script, which reaps it once it waits again: not while it reads $(left).
+orphan() {
+	[ "$(sed -n 's/^State:\t\(.\).*/\1/p; s/^PPid:\t//p' "$1/status" | tr -d '\n')" = Z1 ]
 }
 
 left_files() { # state folders and cgroups
