@@ -126,6 +126,17 @@ busybox_root() {
 	chmod 1777 "$1/tmp"
 }
 
+# flows_come_whole NAME: the workload serves, by httpd and from /tmp/index.html, what `seq 100000` says, to one and then to eight at a time.
+flows_come_whole() {
+	address=$(timeout 180 "$HULL" inspect -f '{{.NetworkSettings.IPAddress}}' "$1") && soon timeout 20 busybox wget -q -O flow.0 "http://$address/" || return 1
+	clients=
+	for i in 1 2 3 4 5 6 7 8; do timeout 100 busybox wget -q -O "flow.$i" "http://$address/" & clients="$clients $!"; done
+	# shellcheck disable=SC2086 # one word each
+	wait $clients
+	sum=$(seq 100000 | md5sum)
+	for i in 1 2 3 4 5 6 7 8; do [ "$(md5sum <"flow.$i")" = "$sum" ] || { echo "flow $i is another"; return 1; }; done
+}
+
 # machine_kernel SECONDS: machines can run in the store HULL_ROOT, else $why tells what they lack. Their kernel is the distribution's,
 # kept in the build folder, downloaded once.
 # shellcheck disable=SC2034 # why is for the caller
